@@ -1,0 +1,154 @@
+# One way to run, test and check pcrlog: "make help" lists it. A target sets up what it
+# needs in .venv, from the hash-pinned locks in requirements/, and only when they change.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+# The locks are complete, so --no-deps: what they do not name is never fetched. Wheels
+# only, since building a source package would fetch build tools that nobody pinned. On a
+# machine for which there are no wheels: make PIP_BINARY= test
+PIP_BINARY ?= --only-binary=:all:
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
+LOCKED := $(PIP_INSTALL) --require-hashes
+
+# Folders with code; some come later than others.
+CODE = $(wildcard pcrlog log_server monitor cli demo bench tools tests)
+
+# --- set-up ---------------------------------------------------------------------------
+# Each stamp stands for one lock. It lies inside .venv, so that it goes when .venv goes.
+RUNTIME := $(VENV)/.runtime-installed
+PROJECT := $(VENV)/.project-installed
+DEV := $(VENV)/.dev-installed
+
+$(RUNTIME): requirements/runtime.txt requirements/build.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'pcrlog needs Python 3.11 or newer. Name one: make PYTHON=python3.11 ...' >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'Python cannot make virtual environments here. On Debian, as root, type:' >&2; \
+	  echo '    apt-get install python3-venv' >&2; \
+	  exit 1; }
+	@$(PY) -c '' 2>/dev/null || { \
+	  echo 'Setting up $(VENV), once ...'; $(PYTHON) -m venv --clear $(VENV); }
+	@$(PY) $(LOCKED) $(PIP_BINARY) -r requirements/runtime.txt -r requirements/build.txt
+	@touch $@
+
+# Editable, and with the build backend of the lock: nothing is fetched.
+$(PROJECT): pyproject.toml $(RUNTIME)
+	@$(PY) $(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt requirements/oracle.txt $(PROJECT)
+	@echo 'Installing the test tools into $(VENV) ...'
+	@$(PY) $(LOCKED) $(PIP_BINARY) -r requirements/dev.txt
+	@$(PY) $(LOCKED) --use-pep517 --no-build-isolation -r requirements/oracle.txt
+	@touch $@
+
+# --- use ------------------------------------------------------------------------------
+DIR ?= log
+ORIGIN ?= localhost/pcr
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: help demo serve bench test cov floor ci fmt lint types imports docs vectors
+.PHONY: wheel lock setup clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(PROJECT) ## Show the whole story on this machine: release, audit, verify, revoke
+	@$(PY) -m demo $(ARGS)
+
+serve: $(PROJECT) ## Run a log in DIR=log, ORIGIN=localhost/pcr, on LISTEN=127.0.0.1:8080
+	@test -e '$(DIR)' || $(VENV)/bin/pcrlog-server init --origin '$(ORIGIN)' '$(DIR)'
+	@$(VENV)/bin/pcrlog-server serve --listen '$(LISTEN)' '$(DIR)'
+
+bench: $(DEV) ## Measure
+	@$(PY) -m bench $(ARGS)
+
+# --- test -----------------------------------------------------------------------------
+test: $(DEV) ## Run the tests; PYTEST_ARGS='-k note' chooses some, COVERAGE=1 measures
+	@$(PY) $(if $(COVERAGE),-m coverage run) -m pytest $(PYTEST_ARGS)
+
+cov: $(DEV) ## Run the tests and hold their coverage against tests/coverage-floor.json
+	@rm -f .coverage .coverage.*
+	@$(MAKE) test COVERAGE=1
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+	@$(PY) tools/coverage_ratchet.py
+
+floor: $(DEV) ## Raise the coverage floor to what the last "make cov" measured
+	@$(PY) tools/coverage_ratchet.py --update
+
+docs: $(DEV) ## Check the documentation against the code
+	@$(PY) -m pytest tests/test_docs.py
+
+vectors: $(DEV) ## Write our own test vectors anew; the tests fail if they differ
+	@$(PY) -m tests.vectors.generate
+
+# --- check ----------------------------------------------------------------------------
+ci: lint types imports cov wheel demo ## Everything that CI checks, quick checks first
+
+fmt: $(DEV) ## Format the code and sort its imports
+	@$(PY) -m ruff check --quiet --select I --fix $(CODE)
+	@$(PY) -m ruff format $(CODE)
+
+lint: $(DEV) ## Check format, style and spelling
+	@$(PY) -m ruff format --check $(CODE)
+	@$(PY) -m ruff check $(CODE)
+	@$(VENV)/bin/codespell
+
+types: $(DEV) ## Check types
+	@$(PY) -m mypy $(CODE)
+
+imports: $(DEV) ## Check that modules import only what lies below them
+	@$(VENV)/bin/lint-imports --no-logo
+
+# Built in .venv, then installed where nothing else is: what a stranger's pip would see.
+wheel: $(DEV) ## Build dist/*.whl and try it in an empty environment
+	@rm -rf dist
+	@$(PY) -m hatchling build --target wheel
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	$(PYTHON) -m venv "$$tmp/venv"; \
+	"$$tmp/venv/bin/python" $(LOCKED) $(PIP_BINARY) -r requirements/runtime.txt; \
+	"$$tmp/venv/bin/python" $(PIP_INSTALL) dist/*.whl; \
+	cd "$$tmp"; \
+	venv/bin/python -m pip check; \
+	venv/bin/pcrlog --help >/dev/null; \
+	venv/bin/pcrlog-server --help >/dev/null; \
+	venv/bin/python -c 'from importlib.resources import files; \
+	  files("log_server").joinpath("schema.sql").read_bytes()'; \
+	echo 'The wheel works in an empty environment.'
+
+# --- upkeep ---------------------------------------------------------------------------
+# One lock for all machines (--universal), without a trace of the one that wrote it. What
+# is younger than a week waits: most bad releases are found out within days. pip is left
+# out: sqlite-utils names it, and every environment has one.
+COMPILE = "$$tmp/venv/bin/uv" pip compile --quiet --no-config --universal \
+  --python-version 3.11 --generate-hashes --exclude-newer '7 days' --no-header \
+  --no-emit-index-url --no-emit-find-links --no-emit-package pip \
+  $(if $(UPGRADE),--upgrade)
+
+lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 for newer ones
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	$(PYTHON) -m venv "$$tmp/venv"; \
+	"$$tmp/venv/bin/python" $(LOCKED) $(PIP_BINARY) -r requirements/lock.txt; \
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt; \
+	$(COMPILE) --group pyproject.toml:build -c requirements/runtime.txt -o requirements/build.txt; \
+	$(COMPILE) --group pyproject.toml:dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt; \
+	$(COMPILE) --group pyproject.toml:lock -o requirements/lock.txt; \
+	$(COMPILE) --no-deps requirements/oracle.in -o requirements/oracle.txt
+
+setup: $(DEV) ## Set up .venv with everything, and nothing else
+
+clean: ## Remove what can be made again: .venv, caches, dist
+	rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache
+	rm -rf .ruff_cache .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

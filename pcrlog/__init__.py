@@ -1,0 +1,40 @@
+"""pcrlog: who vouches for what this enclave runs, and is anybody warning against it?
+
+A verifier in three lines:
+
+    policy = pcrlog.Policy.parse(policy_toml)
+    report = pcrlog.verify(document, bundle, policy, product="acme.example/wallet", now=now)
+    enclave = report.verified()          # raises, unless the verdict is "verified"
+
+All of it is pure: bytes in, values or errors out. `pcrlog.transport` alone opens
+sockets. The names below are the public API; they are imported when first used, so that
+importing pcrlog costs nothing.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "Bundle": "pcrlog.bundle",
+    "Enclave": "pcrlog.verification",
+    "MalformedError": "pcrlog.errors",
+    "Memory": "pcrlog.verification",
+    "PcrlogError": "pcrlog.errors",
+    "Policy": "pcrlog.policy",
+    "Proof": "pcrlog.proof",
+    "Report": "pcrlog.verification",
+    "UncheckedError": "pcrlog.errors",
+    "VerificationError": "pcrlog.errors",
+    "foresee": "pcrlog.verification",
+    "verify": "pcrlog.verification",
+}
+
+__all__ = [  # noqa: PLE0604 - the names of _HOME
+    *_HOME
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    message = f"module 'pcrlog' has no attribute {name!r}"
+    raise AttributeError(message)

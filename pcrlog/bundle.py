@@ -1,0 +1,197 @@
+"""Bundles: all that verification needs to ask of a log, with its proofs, in one file.
+
+    {"answers": [{"indices": [4, 9], "key": "v1/by/…", "path": [[7, 0], [2, 5]]}, …],
+     "checkpoint": the note with its cosignatures,
+     "entries": [{"index": 4, "proof": [1, 3], "signatures": […], "statement": {…}}, …],
+     "format": "pcrlog-bundle/v1",
+     "hashes": [base64, …],
+     "seal": {"leaf": the last leaf, "proof": [2, 6]}}
+
+Canonical JSON, at most 1 MiB, 1,024 entries, 512 answers (PROTOCOL.md section 4). Every
+hash stands once in `hashes` and is named by its place there. An answer maps a key to
+all its indices: `path` is the trie proof, (bit, hash) from leaf to root; where the key
+is absent, `other` names the key and the value of the leaf found in its place. An entry
+is its statement, as JSON, and its signatures: the envelope, and so the leaf, is
+rebuilt from them byte for byte. Nothing in a bundle is checked by reading it.
+
+>>> bundle = Bundle(b"note", b"seal", (bytes(32),), {}, {})
+>>> Bundle.parse(bundle.encode()) == bundle
+True
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pcrlog import limits, trie
+from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
+from pcrlog.envelope import Envelope, Signature, assemble
+from pcrlog.errors import MalformedError
+from pcrlog.merkle import HASH_SIZE, Proof
+
+FORMAT = "pcrlog-bundle/v1"
+
+_Ref = Annotated[int, Meta(ge=0, le=limits.BUNDLE // 44)]
+_Index = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
+_Path = Annotated[tuple[_Ref, ...], Meta(max_length=limits.PROOF_HASHES)]
+_Step = tuple[Annotated[int, Meta(ge=0, le=255)], _Ref]
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class _Answer(_Part, frozen=True):
+    key: Annotated[str, Meta(max_length=512)]
+    path: Annotated[tuple[_Step, ...], Meta(max_length=limits.TRIE_DEPTH)]
+    indices: tuple[_Index, ...]
+    other: tuple[_Ref, _Ref] | None = None
+
+
+class _Entry(_Part, frozen=True):
+    index: _Index
+    proof: _Path
+    signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=2)]
+    statement: msgspec.Raw
+
+
+class _Seal(_Part, frozen=True):
+    leaf: Annotated[str, Meta(max_length=256)]
+    proof: _Path
+
+
+class _Bundle(_Part, frozen=True):
+    format: Literal["pcrlog-bundle/v1"]
+    checkpoint: Annotated[str, Meta(max_length=limits.NOTE)]
+    seal: _Seal
+    answers: Annotated[tuple[_Answer, ...], Meta(max_length=limits.BUNDLE_ANSWERS)]
+    entries: Annotated[tuple[_Entry, ...], Meta(max_length=limits.BUNDLE_ENTRIES)]
+    hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All `indices` (ascending) under a key, and the trie `proof` of that."""
+
+    indices: tuple[int, ...]
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """A statement's `leaf` and its inclusion `proof`."""
+
+    leaf: bytes
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle, unverified: checkpoint `note`, last leaf `seal` with its proof.
+
+    `answers` by key string, `entries` by index.
+    """
+
+    note: bytes
+    seal: bytes
+    seal_proof: Proof
+    answers: Mapping[str, Answer]
+    entries: Mapping[int, Included]
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Bundle":
+        """Read a bundle.
+
+        Raises:
+            MalformedError: too large, not canonical, a hash that is not in the table,
+                a key or an index twice.
+        """
+        if len(data) > limits.BUNDLE:
+            message = f"bundle has {len(data)} bytes, at most {limits.BUNDLE}"
+            raise MalformedError(message)
+        raw = decode_json(data, _Bundle, ascii_only=False)
+        hashes = _Hashes([decode_base64(text) for text in raw.hashes])
+        if any(len(value) != HASH_SIZE for value in hashes.values):
+            message = f"bundle: a hash is not of {HASH_SIZE} bytes"
+            raise MalformedError(message)
+        answers = {a.key: Answer(a.indices, _trie_proof(a, hashes)) for a in raw.answers}
+        entries = {
+            e.index: Included(_leaf(e), hashes.path(e.proof)) for e in raw.entries
+        }
+        if len(answers) != len(raw.answers) or len(entries) != len(raw.entries):
+            message = "bundle: a key or an index stands twice"
+            raise MalformedError(message)
+        seal_proof = hashes.path(raw.seal.proof)
+        note, seal = raw.checkpoint.encode(), raw.seal.leaf.encode()
+        return cls(note, seal, seal_proof, answers, entries)
+
+    def encode(self) -> bytes:
+        """The bundle's bytes."""
+        hashes = _Hashes([])
+        answers = [_raw_answer(k, a, hashes) for k, a in sorted(self.answers.items())]
+        entries = [_raw_entry(i, e, hashes) for i, e in sorted(self.entries.items())]
+        seal = _Seal(self.seal.decode(), hashes.refs(self.seal_proof))
+        table = tuple(encode_base64(value) for value in hashes.values)
+        note = self.note.decode()
+        return encode_json(
+            _Bundle(FORMAT, note, seal, tuple(answers), tuple(entries), table)
+        )
+
+
+class _Hashes:
+    """The table of hashes, read by place or filled by value."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        self.values = values
+        self._places: dict[bytes, int] = {}
+
+    def path(self, refs: Sequence[int]) -> Proof:
+        if refs and max(refs) >= len(self.values):
+            message = f"bundle: hash {max(refs)} of {len(self.values)} is named"
+            raise MalformedError(message)
+        return tuple(self.values[ref] for ref in refs)
+
+    def refs(self, values: Sequence[bytes]) -> tuple[int, ...]:
+        for value in values:
+            if value not in self._places:
+                self._places[value] = len(self.values)
+                self.values.append(value)
+        return tuple(self._places[value] for value in values)
+
+
+def _trie_proof(answer: _Answer, hashes: _Hashes) -> bytes:
+    bits = [bit for bit, _ in answer.path]
+    path = hashes.path([ref for _, ref in answer.path])
+    steps = list(zip(bits, path, strict=True))
+    if answer.other is None:
+        return trie.encode_proof(steps)
+    key, value = hashes.path(answer.other)
+    return trie.encode_proof(steps, (key, value))
+
+
+def _raw_answer(key: str, answer: Answer, hashes: _Hashes) -> _Answer:
+    other, steps = trie.split_proof(answer.proof, present=bool(answer.indices))
+    refs = hashes.refs([sibling for _, sibling in steps])
+    path = tuple((bit, ref) for (bit, _), ref in zip(steps, refs, strict=True))
+    if other is None:
+        return _Answer(key, path, answer.indices)
+    key_ref, value_ref = hashes.refs(other)
+    return _Answer(key, path, answer.indices, (key_ref, value_ref))
+
+
+def _leaf(entry: _Entry) -> bytes:
+    signatures = [(one.keyid, decode_base64(one.sig)) for one in entry.signatures]
+    return assemble(bytes(entry.statement), signatures)
+
+
+def _raw_entry(index: int, entry: Included, hashes: _Hashes) -> _Entry:
+    envelope = Envelope.parse(entry.leaf)
+    signatures = tuple(
+        Signature(keyid, encode_base64(signature))
+        for keyid, signature in envelope.signatures.items()
+    )
+    payload = msgspec.Raw(envelope.payload)
+    return _Entry(index, hashes.refs(entry.proof), signatures, payload)

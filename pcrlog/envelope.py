@@ -1,0 +1,106 @@
+"""DSSE envelopes: what a statement travels and is stored in, byte for byte.
+
+    {"payload": base64 of the statement,
+     "payloadType": "application/vnd.in-toto+json",
+     "signatures": [{"keyid": hex, "sig": base64}, ...]}
+
+Canonical JSON of exactly these members, at most 32,768 bytes, one or two signatures
+ascending by keyid (PROTOCOL.md 2.1). Signed is DSSE's pre-authentication encoding,
+`DSSEv1 <length> <type> <length> <payload>`.
+
+>>> pre_authentication_encoding(b"{}")
+b'DSSEv1 28 application/vnd.in-toto+json 2 {}'
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from pcrlog import limits
+from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
+from pcrlog.errors import MalformedError
+from pcrlog.keys import Signer
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+FIRST_BYTE = b"{"
+_MOST_SIGNATURES = 2
+
+KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Signature(Struct, frozen=True, forbid_unknown_fields=True):
+    """One signature: `keyid` and base64 `sig`."""
+
+    keyid: KeyId
+    sig: str
+
+
+class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
+    payload: str
+    payload_type: str = field(name="payloadType")
+    signatures: tuple[Signature, ...] = ()
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An envelope's bytes `raw`, its decoded `payload`, and its signatures, unverified.
+
+    `signatures` maps keyid to signature, ascending.
+    """
+
+    raw: bytes
+    payload: bytes
+    signatures: dict[str, bytes]
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Envelope":
+        """Read an envelope.
+
+        Raises:
+            MalformedError: too large, not canonical, another payload type, no or more
+                than two signatures, or these not ascending by keyid.
+        """
+        if len(raw) > limits.ENVELOPE:
+            message = f"envelope has {len(raw)} bytes, at most {limits.ENVELOPE}"
+            raise MalformedError(message)
+        envelope = decode_json(raw, _Envelope)
+        if envelope.payload_type != PAYLOAD_TYPE:
+            message = f"envelope: expected payloadType {PAYLOAD_TYPE}"
+            raise MalformedError(message)
+        signatures = {one.keyid: decode_base64(one.sig) for one in envelope.signatures}
+        order = [one.keyid for one in envelope.signatures]
+        if not 0 < len(order) <= _MOST_SIGNATURES or order != sorted(signatures):
+            message = "envelope: expected one or two signatures, ascending by keyid"
+            raise MalformedError(message)
+        return cls(raw, decode_base64(envelope.payload), signatures)
+
+    @cached_property
+    def signed(self) -> bytes:
+        """The bytes under each signature."""
+        return pre_authentication_encoding(self.payload)
+
+
+def pre_authentication_encoding(payload: bytes) -> bytes:
+    """DSSE's PAE of a payload of our one payload type."""
+    head = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} "
+    return head.encode() + payload
+
+
+def assemble(payload: bytes, signatures: Iterable[tuple[str, bytes]]) -> bytes:
+    """The envelope of `payload` with signatures (keyid, signature), in order."""
+    rows = tuple(
+        Signature(keyid, encode_base64(signature))
+        for keyid, signature in sorted(signatures)
+    )
+    return encode_json(_Envelope(encode_base64(payload), PAYLOAD_TYPE, rows))
+
+
+def sign_envelope(payload: bytes, signers: Iterable[Signer]) -> bytes:
+    """The envelope of `payload` signed by each of `signers`."""
+    signed = pre_authentication_encoding(payload)
+    return assemble(
+        payload, [(signer.public.keyid, signer.sign(signed)) for signer in signers]
+    )

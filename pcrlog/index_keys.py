@@ -1,0 +1,134 @@
+"""Index keys: under which strings the index lists an entry.
+
+    v1/by/<issuer>/<platform>/<M>      all but identities about that measurement
+    v1/version/<product>/<version>     releases
+    v1/identity/<name>                 identities
+    v1/measurement/<platform>/<M>      releases
+    v1/product/<product>               releases
+    v1/issuer/<name>                   all statements of an issuer
+
+One pure function of an entry's bytes (PROTOCOL.md section 3). It never fails, knows no
+table of platforms or versions of types, and never will: every monitor, however old, has
+to compute the same index. An entry in which the members of a key are absent, or not of
+their shape, does not have that key.
+
+>>> index_keys(b"pcrlog/seal/v1")
+()
+"""
+
+import re
+
+import msgspec
+
+from pcrlog.encoding import decode_base64, sha256
+from pcrlog.envelope import FIRST_BYTE
+from pcrlog.errors import MalformedError
+from pcrlog.measurement import PLATFORM, spell
+from pcrlog.predicates import NAME, PRODUCT, VERSION
+
+_FAMILY = re.compile(r"urn:pcrlog:([a-z0-9-]{1,32}):[!-~]*")
+_NAME = re.compile(NAME)
+_PRODUCT = re.compile(PRODUCT)
+_VERSION = re.compile(VERSION)
+_PLATFORM = re.compile(PLATFORM)
+
+
+def by(issuer: str, platform: str, measurement: str) -> str:
+    """Every statement of `issuer` about a measurement: what verification asks."""
+    return f"v1/by/{issuer}/{platform}/{measurement}"
+
+
+def of_version(product: str, version: str) -> str:
+    """The releases of one version of a product: conflicts."""
+    return f"v1/version/{product}/{version}"
+
+
+def of_identity(name: str) -> str:
+    """The identities of a name."""
+    return f"v1/identity/{name}"
+
+
+def of_measurement(platform: str, measurement: str) -> str:
+    """The releases, by anybody, of a measurement."""
+    return f"v1/measurement/{platform}/{measurement}"
+
+
+def of_product(product: str) -> str:
+    """The releases of a product."""
+    return f"v1/product/{product}"
+
+
+def of_issuer(name: str) -> str:
+    """All statements of an issuer."""
+    return f"v1/issuer/{name}"
+
+
+def key_hash(key: str) -> bytes:
+    """The trie's key for a key string."""
+    return sha256(key.encode())
+
+
+def predicate_type(leaf: bytes) -> str:
+    """What an entry says it is; empty if it does not say."""
+    try:
+        payload = decode_base64(msgspec.json.decode(leaf)["payload"])
+        return str(msgspec.json.decode(payload)["predicateType"])
+    except (ValueError, TypeError, KeyError, RecursionError, MalformedError):
+        return ""
+
+
+def index_keys(leaf: bytes) -> tuple[str, ...]:
+    """The key strings of an entry, each once; a seal has none."""
+    if not leaf.startswith(FIRST_BYTE):
+        return ()
+    try:
+        envelope = msgspec.json.decode(leaf)
+        statement = msgspec.json.decode(decode_base64(envelope["payload"]))
+        family = _FAMILY.fullmatch(statement["predicateType"])
+        predicate = statement["predicate"]
+    except (ValueError, TypeError, KeyError, RecursionError, MalformedError):
+        return ()
+    if not isinstance(predicate, dict) or family is None:
+        return ()
+    return tuple(dict.fromkeys(_keys(family[1], predicate, statement.get("subject"))))
+
+
+def _keys(family: str, predicate: dict[str, object], subject: object) -> list[str]:
+    def member(name: str, shape: re.Pattern[str]) -> str | None:
+        value = predicate.get(name)
+        found = isinstance(value, str) and shape.fullmatch(value)
+        return found[0] if found else None
+
+    keys = []
+    issuer = member("issuer", _NAME)
+    platform = member("platform", _PLATFORM)
+    measurements = _measurements(predicate.get("identity"), subject)
+    if platform is not None:
+        if issuer is not None and family != "identity":
+            keys += [by(issuer, platform, m) for m in measurements]
+        if family == "release":
+            keys += [of_measurement(platform, m) for m in measurements]
+    product, version = member("product", _PRODUCT), member("version", _VERSION)
+    if family == "release" and product is not None:
+        keys.append(of_product(product))
+        if version is not None:
+            keys.append(of_version(product, version))
+    if family == "identity" and (name := member("name", _NAME)) is not None:
+        keys.append(of_identity(name))
+    if issuer is not None:
+        keys.append(of_issuer(issuer))
+    return keys
+
+
+def _measurements(identity: object, subject: object) -> tuple[str, ...]:
+    try:
+        registers = {}
+        for register in subject:  # type: ignore[attr-defined] # checked by failing
+            [(algorithm, value)] = register["digest"].items()
+            if register["name"] in registers:
+                return ()
+            registers[register["name"]] = f"{algorithm}:{value}"
+        lists = [[str(name) for name in names] for names in identity]  # type: ignore[attr-defined] # as above
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return ()
+    return spell(lists, registers)

@@ -1,0 +1,179 @@
+"""Public and private keys of identities, and the two signature algorithms.
+
+A key is a DER SubjectPublicKeyInfo; its keyid is the lower-case hex SHA-256 of it.
+Ed25519 signs the message itself; ECDSA is on P-256 with SHA-256, its signature DER. An
+Ed25519 point of small order verifies signatures that nobody made, and a point in a
+second encoding would have a second keyid: both are refused (PROTOCOL.md 2.1). So is an
+ECDSA point that is not in the uncompressed form.
+
+>>> signer = SigningKey.from_seed(bytes(32))
+>>> signer.public.verify(signer.sign(b"message"), b"message")
+>>> signer.public.keyid[:8]
+'339e2ff9'
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
+
+from pcrlog import limits
+from pcrlog.errors import MalformedError, UncheckedError, UsageError, VerificationError
+
+ED25519 = "ed25519"
+ECDSA_P256 = "ecdsa-p256"
+
+_ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
+_FIELD = 2**255 - 19
+_ORDER_8_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
+"""The y of all points whose order divides 8, whatever the sign of x."""
+
+
+def keyid_of(spki: bytes) -> str:
+    """The keyid of a DER SubjectPublicKeyInfo."""
+    return hashlib.sha256(spki).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A usable public key: `keyid`, `algorithm`, DER `spki`."""
+
+    keyid: str
+    algorithm: str
+    spki: bytes
+    _key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+
+    @classmethod
+    def from_spki(cls, spki: bytes) -> "PublicKey":
+        """Load a DER SubjectPublicKeyInfo.
+
+        Raises:
+            MalformedError: not DER, not its one encoding, or an unsafe point.
+            UncheckedError: an algorithm that this version does not know.
+        """
+        if len(spki) > limits.SPKI:
+            message = f"public key has {len(spki)} bytes, at most {limits.SPKI}"
+            raise MalformedError(message)
+        if spki.startswith(_ED25519_SPKI):
+            _check_ed25519_point(spki[len(_ED25519_SPKI) :])
+        try:
+            key = load_der_public_key(spki)
+        except UnsupportedAlgorithm as error:
+            raise UncheckedError(_UNKNOWN) from error
+        except ValueError as error:
+            message = "public key is not a DER SubjectPublicKeyInfo"
+            raise MalformedError(message) from error
+        canonical = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if canonical != spki:
+            message = "public key is not in its canonical DER form (compressed point?)"
+            raise MalformedError(message)
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return cls(keyid_of(spki), ED25519, spki, key)
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+            return cls(keyid_of(spki), ECDSA_P256, spki, key)
+        raise UncheckedError(_UNKNOWN)
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Check a signature over `message`.
+
+        Raises:
+            VerificationError: it does not verify.
+        """
+        try:
+            if isinstance(self._key, ed25519.Ed25519PublicKey):
+                self._key.verify(signature, message)
+            else:
+                self._key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            text = f"signature by key {self.keyid} does not verify"
+            raise VerificationError(text) from error
+
+
+_UNKNOWN = "unknown key algorithm: expected Ed25519 or ECDSA P-256; upgrade pcrlog?"
+
+
+def _check_ed25519_point(encoded: bytes) -> None:
+    y = int.from_bytes(encoded, "little") & (2**255 - 1)
+    if y >= _FIELD or y in _SMALL_ORDER_Y:
+        message = "Ed25519 public key is a point of small order or not canonical"
+        raise MalformedError(message)
+
+
+class Signer(Protocol):
+    """Whatever can sign for a keyid: a file's key, a KMS, a command."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over `message`, in the encoding of the key's algorithm."""
+        ...
+
+
+class SigningKey:
+    """A private key held in memory; its file is a PKCS #8 PEM."""
+
+    def __init__(
+        self, key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+    ) -> None:
+        self._key = key
+        self.public = PublicKey.from_spki(
+            key.public_key().public_bytes(
+                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+
+    @classmethod
+    def generate(cls, algorithm: str = ED25519) -> "SigningKey":
+        """A new key from the system's randomness."""
+        if algorithm == ECDSA_P256:
+            return cls(ec.generate_private_key(ec.SECP256R1()))
+        return cls(ed25519.Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> "SigningKey":
+        """The Ed25519 key of a 32-byte seed (RFC 8032)."""
+        return cls(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def from_pem(cls, data: bytes) -> "SigningKey":
+        """Load what `to_pem` wrote.
+
+        Raises:
+            UsageError: not an unencrypted PKCS #8 key of an algorithm known here.
+        """
+        try:
+            key = load_pem_private_key(data[: limits.KEY_FILE], None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            message = "not an unencrypted PEM private key; make one: pcrlog keys new"
+            raise UsageError(message) from error
+        if not isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
+            message = "private key is neither Ed25519 nor ECDSA; use: pcrlog keys new"
+            raise UsageError(message)
+        return cls(key)
+
+    def to_pem(self) -> bytes:
+        """The private key as PKCS #8 PEM, not encrypted."""
+        return self._key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over `message`."""
+        if isinstance(self._key, ed25519.Ed25519PrivateKey):
+            return self._key.sign(message)
+        return self._key.sign(message, ec.ECDSA(hashes.SHA256()))

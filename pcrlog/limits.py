@@ -1,0 +1,41 @@
+"""Every bound on input from outside, in one table (PROTOCOL.md section 4, Limits).
+
+docs/protocol.md carries the same table; a test compares the two. Sizes are bytes
+unless the name says otherwise.
+"""
+
+ENVELOPE = 32_768
+URI = 256
+NAME = 64
+SUBJECT_REGISTERS = 32
+REGISTER_NAME = 32
+"""Characters of a register's name, but for identities, whose registers are keyids."""
+COMPONENTS = 32
+COMPONENTS_IN_ALL = 64
+COMPONENT_DEPTH = 8
+CONTROLS = 32
+REFERENCES = 16
+TOOLS = 64
+NUMBERS = 16
+KEYS_OF_IDENTITY = 16
+AUDITORS_OF_PRODUCT = 8
+BASIS_CHAIN = 8
+STATEMENTS_PER_MEASUREMENT = 256
+"""Releases and passes of one issuer about one measurement (admission only)."""
+ATTESTATION = 20_480
+BUNDLE = 1_048_576
+BUNDLE_ENTRIES = 1_024
+BUNDLE_ANSWERS = 512
+POLICY = 262_144
+NOTE = 65_536
+NOTE_SIGNATURES = 64
+PROOF_HASHES = 63
+"""A tree of 2**63 leaves has inclusion proofs of 63 hashes; there are no larger ones."""
+TRIE_DEPTH = 256
+"""A trie of 256-bit keys branches at most 256 times above one leaf."""
+KEY_FILE = 16_384
+SPKI = 512
+CONTROLS_REVIEW_DAYS = 90
+INTEGER = 2**53 - 1
+"""The largest integer that every JSON implementation represents exactly."""
+TREE_SIZE = 2**63 - 1

@@ -1,0 +1,375 @@
+"""Policies: what a relying party demands, in a TOML file of its own.
+
+`POLICY` below is an example with every member; unknown members are errors, so that no
+demand is lost in a typing mistake. A quorum is required, or waived by the word "none".
+A key stands once in all lists of witnesses and index monitors of a log, since one key
+under two names must not count twice. By default, `acme.example/x` is released by
+`acme.example`, by nobody else, and links 1 and 2 must be proven (PROTOCOL.md section 4).
+
+>>> policy = Policy.parse(EXAMPLE.encode())
+>>> policy.product("acme.example/wallet").links
+(1, 2, 3)
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from pcrlog import limits
+from pcrlog.encoding import parse_time, sha256
+from pcrlog.envelope import KeyId
+from pcrlog.errors import MalformedError, UsageError
+from pcrlog.measurement import PLATFORMS, parse_measurement
+from pcrlog.note import COSIGNATURE, ED25519, VerifierKey
+from pcrlog.predicates import NAME, SEGMENT, Name
+from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
+
+EXAMPLE = '''
+format = "pcrlog-policy/v1"
+version = 7
+valid_until = "2027-11-23T00:00:00Z"
+clock_skew = "300s"
+clock = "local"                        # or "attested"
+archives = false
+distrust = { statements = [], keys = [], measurements = [] }
+
+[[log]]
+vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+url = "https://log.example/pcr"
+registrar = "9d41000000000000000000000000000000000000000000000000000000000000"
+max_age = "24h"
+witnesses = "none"                     # or { quorum = 2, keys = ["w1.example/a+…", …] }
+index_monitors = "none"
+
+[platforms.aws-nitro]
+roots = ["builtin"]                    # or a certificate in PEM
+max_age = "5m"
+nonce = "required"                     # or "optional"
+operator = "aws"
+
+[products."acme.example/wallet"]
+platforms = ["aws-nitro"]
+lowest_version = "1.4.0"
+links = [1, 2, 3]
+channel = "required"                   # or "optional"
+components = "refuse"                  # or "report"
+auditors = [{ name = "lab.example", scopes = ["reproduction", "source-review"] }]
+counts = { reproduction = 1, source-review = 1 }
+open_findings = { critical = 0, high = 0 }
+'''
+
+_DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
+_SEMVER = re.compile(
+    r"(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})"
+    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+)
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Distrust(_Part, frozen=True):
+    """What never speaks for anything: statements and keys by hash, measurements."""
+
+    statements: tuple[KeyId, ...] = ()
+    keys: tuple[KeyId, ...] = ()
+    measurements: tuple[str, ...] = ()
+
+
+class _Quorum(_Part, frozen=True):
+    quorum: Annotated[int, Meta(ge=1, le=limits.NOTE_SIGNATURES)]
+    keys: tuple[str, ...]
+
+
+class _Log(_Part, frozen=True):
+    vkey: str
+    url: str
+    registrar: KeyId
+    witnesses: _Quorum | Literal["none"]
+    index_monitors: _Quorum | Literal["none"]
+    max_age: str = "24h"
+    frozen_until: str | None = None
+
+
+class _Platform(_Part, frozen=True):
+    roots: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
+    max_age: str = "5m"
+    nonce: Literal["required", "optional"] = "required"
+    operator: str | None = None
+    statuses: tuple[str, ...] = ()
+
+
+class Auditor(_Part, frozen=True):
+    """An auditor that counts, and for which scopes."""
+
+    name: Name
+    scopes: Annotated[
+        tuple[Literal["reproduction", "source-review", "controls-review"], ...],
+        Meta(min_length=1),
+    ]
+
+
+Count = Annotated[int, Meta(ge=1, le=limits.AUDITORS_OF_PRODUCT)]
+
+
+class Counts(_Part, frozen=True, rename="kebab"):
+    """How many distinct auditors must pass, by scope."""
+
+    reproduction: Count = 1
+    source_review: Count = 1
+    controls_review: Count = 1
+
+    def of(self, scope: str) -> int:
+        """The number for a scope."""
+        return {
+            REPRODUCTION: self.reproduction,
+            SOURCE_REVIEW: self.source_review,
+            CONTROLS_REVIEW: self.controls_review,
+        }[scope]
+
+
+class Product(_Part, frozen=True):
+    """What is demanded of one product, or of all of a provider's."""
+
+    platforms: Annotated[tuple[str, ...], Meta(min_length=1)]
+    lowest_version: str | None = None
+    links: tuple[Annotated[int, Meta(ge=1, le=7)], ...] = (1, 2)
+    channel: Literal["required", "optional"] = "optional"
+    components: Literal["refuse", "report"] = "refuse"
+    auditors: Annotated[
+        tuple[Auditor, ...], Meta(max_length=limits.AUDITORS_OF_PRODUCT)
+    ] = ()
+    counts: Counts = field(default_factory=Counts)
+    open_findings: dict[Literal["critical", "high", "medium", "low"], int] | None = None
+    pins: dict[Name, tuple[KeyId, ...]] = field(default_factory=dict)
+    operator: str | None = None
+
+
+class _Policy(_Part, frozen=True):
+    format: Literal["pcrlog-policy/v1"]
+    version: Annotated[int, Meta(ge=0)]
+    valid_until: str
+    log: Annotated[tuple[_Log, ...], Meta(min_length=1, max_length=32)]
+    platforms: dict[str, _Platform]
+    clock_skew: str = "300s"
+    clock: Literal["local", "attested"] = "local"
+    archives: bool = False
+    distrust: Distrust = field(default_factory=Distrust)
+    products: dict[str, Product] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """At least `least` of `keys` (type 0x04) must have cosigned."""
+
+    least: int
+    keys: tuple[VerifierKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log that the policy knows; a quorum of None is waived. Ages in seconds."""
+
+    key: VerifierKey
+    url: str
+    registrar: str
+    max_age: int
+    frozen_until: int | None
+    witnesses: Quorum | None
+    index_monitors: Quorum | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformRules:
+    """What counts as a live document of a platform. `roots`: "builtin" or PEM."""
+
+    roots: tuple[str, ...]
+    max_age: int
+    nonce_required: bool
+    operator: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A parsed policy; times and ages in (unix) seconds."""
+
+    sha256: str
+    version: int
+    valid_until: int
+    clock_skew: int
+    clock_attested: bool
+    archives: bool
+    distrust: Distrust
+    logs: Mapping[str, Log]
+    platforms: Mapping[str, PlatformRules]
+    products: Mapping[str, Product]
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Policy":
+        """Read a policy file.
+
+        Raises:
+            UsageError: not TOML, an unknown or missing member, a value out of its form.
+        """
+        if len(data) > limits.POLICY:
+            message = f"policy has {len(data)} bytes, at most {limits.POLICY}"
+            raise UsageError(message)
+        try:
+            table = tomllib.loads(data.decode("utf-8"))
+            raw = msgspec.convert(table, _Policy)
+            return _build(raw, sha256(data).hex())
+        except (ValueError, RecursionError, MalformedError) as error:
+            message = f"policy: {error}"
+            raise UsageError(message) from error
+
+    def product(self, name: str) -> Product:
+        """What is demanded of a product: its own table, or its provider's `/*`.
+
+        Raises:
+            UsageError: the policy says nothing of it.
+        """
+        found = self.find_product(name)
+        if found is None:
+            message = (
+                f"the policy does not name {name}; add it:"
+                f" pcrlog policy add POLICY {name}"
+            )
+            raise UsageError(message)
+        return found
+
+    def find_product(self, name: str) -> Product | None:
+        """The same, or None."""
+        provider = name.partition("/")[0]
+        return self.products.get(name) or self.products.get(f"{provider}/*")
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of `<number><s, m, h or d>`.
+
+    Raises:
+        MalformedError: another form.
+    """
+    if match := _DURATION.fullmatch(text):
+        return int(match[1]) * _SECONDS[match[2]]
+    message = f"expected a duration such as 300s, 5m, 24h or 7d, found {text!r}"
+    raise MalformedError(message)
+
+
+def semver(version: str) -> tuple[object, ...]:
+    """A SemVer 2.0 version (without build metadata) as a value that sorts.
+
+    Raises:
+        MalformedError: not SemVer.
+    """
+    match = _SEMVER.fullmatch(version)
+    if match is None:
+        message = f"expected a SemVer version, found {version!r}"
+        raise MalformedError(message)
+    numbers = tuple(int(match[i]) for i in (1, 2, 3))
+    if match[4] is None:
+        return (*numbers, 1, ())
+    return (*numbers, 0, tuple(_identifier(part) for part in match[4].split(".")))
+
+
+def _identifier(part: str) -> tuple[int, int, str]:
+    """A pre-release identifier: numbers before words (SemVer clause 11)."""
+    if not part.isdigit():
+        return (1, 0, part)
+    if part != "0" and part.startswith("0"):
+        message = f"SemVer: {part!r} has a leading zero"
+        raise MalformedError(message)
+    return (0, int(part), "")
+
+
+def _build(raw: _Policy, digest: str) -> Policy:
+    logs = {}
+    for log in raw.log:
+        built = _build_log(log)
+        if built.key.name in logs:
+            message = f"log {built.key.name} stands twice"
+            raise MalformedError(message)
+        logs[built.key.name] = built
+    for name, product in raw.products.items():
+        _check_product(name, product, raw)
+    for measurement in raw.distrust.measurements:
+        parse_measurement(measurement)
+    return Policy(
+        sha256=digest,
+        version=raw.version,
+        valid_until=parse_time(raw.valid_until),
+        clock_skew=parse_duration(raw.clock_skew),
+        clock_attested=raw.clock == "attested",
+        archives=raw.archives,
+        distrust=raw.distrust,
+        logs=logs,
+        platforms={n: _build_platform(n, p) for n, p in raw.platforms.items()},
+        products=raw.products,
+    )
+
+
+def _build_log(log: _Log) -> Log:
+    key = VerifierKey.parse(log.vkey)
+    if key.kind != ED25519:
+        message = f"log {key.name}: expected a key of type 0x01"
+        raise MalformedError(message)
+    witnesses, monitors = _build_quorum(log.witnesses), _build_quorum(log.index_monitors)
+    cosigners = [k for q in (witnesses, monitors) if q is not None for k in q.keys]
+    publics = [key.public, *(cosigner.public for cosigner in cosigners)]
+    if len(set(publics)) != len(publics):
+        message = f"log {key.name}: a key stands twice among log, witnesses, monitors"
+        raise MalformedError(message)
+    frozen = None if log.frozen_until is None else parse_time(log.frozen_until)
+    max_age = parse_duration(log.max_age)
+    url = log.url.rstrip("/")
+    return Log(key, url, log.registrar, max_age, frozen, witnesses, monitors)
+
+
+def _build_quorum(raw: _Quorum | Literal["none"]) -> Quorum | None:
+    if raw == "none":
+        return None
+    keys = tuple(VerifierKey.parse(vkey) for vkey in raw.keys)
+    if any(key.kind != COSIGNATURE for key in keys):
+        message = "expected keys of witnesses and index monitors to be of type 0x04"
+        raise MalformedError(message)
+    if len(keys) < raw.quorum:
+        message = f"a quorum of {raw.quorum} cannot be reached by {len(keys)} keys"
+        raise MalformedError(message)
+    return Quorum(raw.quorum, keys)
+
+
+def _build_platform(name: str, raw: _Platform) -> PlatformRules:
+    if name not in PLATFORMS:
+        message = f"unknown platform {name}; this version knows {list(PLATFORMS)}"
+        raise MalformedError(message)
+    max_age = parse_duration(raw.max_age)
+    return PlatformRules(raw.roots, max_age, raw.nonce == "required", raw.operator)
+
+
+def _check_product(name: str, product: Product, raw: _Policy) -> None:
+    if not _PRODUCT.fullmatch(name):
+        message = f"expected a product <name>/<segment> or <name>/*, found {name!r}"
+        raise MalformedError(message)
+    for platform in product.platforms:
+        if platform not in raw.platforms:
+            message = f"{name}: [platforms.{platform}] is missing"
+            raise MalformedError(message)
+    if product.lowest_version is not None:
+        semver(product.lowest_version)
+    names = [auditor.name for auditor in product.auditors]
+    if len(set(names)) != len(names):
+        message = f"{name}: an auditor stands twice"
+        raise MalformedError(message)
+    for scope in SCOPES:
+        able = sum(scope in auditor.scopes for auditor in product.auditors)
+        wanted = product.counts.of(scope)
+        if wanted > max(able, 1):
+            message = f"{name}: {wanted} {scope} passes from {able} auditors"
+            raise MalformedError(message)

@@ -1,0 +1,137 @@
+"""Reports: what a verification found, as words first and as `pcrlog-report/v1`.
+
+A report is data; whoever goes on to use what an enclave said takes it from `verified()`,
+which raises unless the verdict is "verified".
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from pcrlog.encoding import encode_json
+from pcrlog.errors import UncheckedError, VerificationError
+from pcrlog.verification.checks import Check, Verdict
+from pcrlog.verification.links import NAMES, Status
+
+FORMAT = "pcrlog-report/v1"
+
+
+class Cited(Struct, frozen=True):
+    """An entry that a link rests on, by index and signing key."""
+
+    index: int
+    keyid: str
+
+
+class Link(Struct, frozen=True):
+    """One link: its status, who stands behind that, and who would have to do what."""
+
+    number: int
+    name: str
+    status: Status
+    by: tuple[str, ...]
+    evidence: tuple[Cited, ...]
+    next: str
+
+
+class CheckpointShown(Struct, frozen=True):
+    """The checkpoint that the run rests on; `time` is its seal's, unix seconds."""
+
+    origin: str
+    size: int
+    root: str
+    time: int
+    note: str
+
+
+class RegistersShown(Struct, frozen=True):
+    """Registers matched by the release, and those that no release lists."""
+
+    matched: dict[str, str]
+    unlisted: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Enclave:
+    """What a verified enclave said of itself: for use, since the report is verified."""
+
+    product: str
+    version: str
+    registers: dict[str, str]
+    public_key: bytes | None
+    user_data: bytes | None
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """`pcrlog-report/v1` (PROTOCOL.md section 4). Byte strings are lower-case hex."""
+
+    format: Literal["pcrlog-report/v1"] = FORMAT
+    verdict: Verdict
+    headline: str
+    product: str
+    version: str | None
+    platform: str | None
+    registers: RegistersShown
+    public_key: str | None
+    user_data: str | None
+    trust_ends_at: int
+    links: tuple[Link, ...]
+    ground: Literal["separate", "same", "unknown"]
+    remarks: tuple[str, ...]
+    checks: tuple[Check, ...]
+    checkpoint: CheckpointShown | None
+    policy_sha256: str
+    archived: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 verified, 3 could not check, 4 refuted."""
+        return {"verified": 0, "unchecked": 3, "refuted": 4}[self.verdict]
+
+    def verified(self) -> Enclave:
+        """What the enclave said, if and only if the verdict is "verified".
+
+        Raises:
+            VerificationError: refuted.
+            UncheckedError: a required check could not be made.
+        """
+        if self.verdict == "refuted":
+            raise VerificationError(self.headline)
+        if self.verdict != "verified" or self.version is None:
+            raise UncheckedError(self.headline)
+        return Enclave(
+            self.product,
+            self.version,
+            self.registers.matched,
+            _bytes(self.public_key),
+            _bytes(self.user_data),
+        )
+
+    def to_json(self) -> bytes:
+        """The report as canonical JSON."""
+        return encode_json(self)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
+
+
+def deciding(checks: tuple[Check, ...], verdict: Verdict) -> Check | None:
+    """The first check that decided a verdict which is not "verified"."""
+    status = {"refuted": "fail", "unchecked": "unchecked"}.get(verdict)
+    wanted = (check for check in checks if check.required and check.status == status)
+    return next(wanted, None)
+
+
+def headline(
+    verdict: Verdict, checks: tuple[Check, ...], claim: str, ends: int
+) -> str:
+    """The report in one sentence."""
+    if verdict == "verified":
+        return f"VERIFIED TO LINK {ends} OF {len(NAMES)}: {claim}"
+    word = "REFUTED" if verdict == "refuted" else "COULD NOT CHECK"
+    check = deciding(checks, verdict)
+    if check is None:
+        return f"{word}: archived document: it was genuine then, and says nothing of now"
+    return f"{word}: {check.id}: {check.found or check.expected}"

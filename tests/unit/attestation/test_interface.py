@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from hashlib import sha256
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pcrlog import limits
+from pcrlog.attestation import decode_input, platform, roots
+from pcrlog.encoding import encode_base64
+from pcrlog.errors import MalformedError, UsageError
+
+DOCUMENT = bytes.fromhex("8444a1013822a0") + bytes(range(256))
+TAGGED = b"\xd2" + DOCUMENT
+INDEFINITE = b"\x9f" + DOCUMENT[1:] + b"\xff"
+
+
+def test_a_platform_says_what_its_registers_are_like() -> None:
+    nitro = platform("aws-nitro")
+    assert nitro.name == "aws-nitro"
+    assert nitro.required_registers == ("PCR0", "PCR1", "PCR2")
+    assert nitro.identity == (("PCR0",),)
+    assert nitro.forbidden_registers == ("PCR4",)
+    assert nitro.digest_algorithms == ("sha256", "sha384", "sha512")
+
+
+@pytest.mark.parametrize(
+    "name", ["aws-nitrotpm", "artifact", "source", "", "AWS-NITRO"]
+)
+def test_other_platforms_have_no_documents(name: str) -> None:
+    with pytest.raises(UsageError, match="known: aws-nitro"):
+        platform(name)
+
+
+def test_the_builtin_root_is_the_one_that_aws_published() -> None:
+    (root,) = roots.builtin("aws-nitro")
+    expected = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
+    assert sha256(root).hexdigest() == expected
+    certificate = x509.load_der_x509_certificate(root)
+    name = "CN=aws.nitro-enclaves,OU=AWS,O=Amazon,C=US"
+    assert certificate.subject.rfc4514_string() == name
+
+
+def test_a_root_may_be_given_in_pem() -> None:
+    (root,) = roots.builtin("aws-nitro")
+    certificate = x509.load_der_x509_certificate(root)
+    pem = certificate.public_bytes(Encoding.PEM).decode()
+    assert roots.from_pem(pem) == roots.from_pem("\n" + pem + "\n") == root
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "builtin",
+        "-----BEGIN CERTIFICATE-----\nAQI=",
+        "AQI=\n-----END CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\nAQI\n-----END CERTIFICATE-----",
+        2 * "-----BEGIN CERTIFICATE-----\nAQI=\n-----END CERTIFICATE-----\n",
+        "-----BEGIN PUBLIC KEY-----\nAQI=\n-----END PUBLIC KEY-----",
+    ],
+)
+def test_a_root_that_is_not_one_certificate_in_pem_is_refused(pem: str) -> None:
+    with pytest.raises(UsageError):
+        roots.from_pem(pem)
+
+
+def test_other_platforms_have_no_builtin_root() -> None:
+    with pytest.raises(UsageError, match="no builtin roots for 'intel-sgx'"):
+        roots.builtin("intel-sgx")
+
+
+def test_importing_the_package_does_not_import_cryptography() -> None:
+    code = "import sys, pcrlog.attestation; print('cryptography' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, TAGGED, INDEFINITE])
+def test_a_document_is_read_from_bytes_base64_and_hex(document: bytes) -> None:
+    base64 = encode_base64(document)
+    wrapped = "\n".join(base64[at : at + 76] for at in range(0, len(base64), 76))
+    for text in (
+        base64,
+        document.hex(),
+        wrapped,
+        document.hex(sep="\n", bytes_per_sep=30),
+    ):
+        for end in ("", "\n", "\r\n"):
+            assert decode_input((text + end).encode()) == document
+    assert decode_input(document) == document
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " + DOCUMENT.hex(),
+        DOCUMENT.hex(" "),
+        DOCUMENT.hex().upper(),
+        "0x" + DOCUMENT.hex(),
+        DOCUMENT.hex()[:-1],
+        encode_base64(DOCUMENT).rstrip("=") + "==",
+        encode_base64(DOCUMENT) + "=",
+        encode_base64(DOCUMENT).replace("/", "_").replace("+", "-"),
+        '"' + encode_base64(DOCUMENT) + '"',
+        encode_base64(b"\x83" + DOCUMENT),
+        (b"\x83" + DOCUMENT).hex(),
+        "hE\u00fc=",
+        "",
+        "\n",
+    ],
+)
+def test_other_spellings_are_refused(text: str) -> None:
+    with pytest.raises(MalformedError):
+        decode_input(text.encode())
+
+
+def test_no_more_than_a_document_is_read() -> None:
+    most = b"\x84" + bytes(limits.ATTESTATION - 1)
+    assert decode_input(most) == most
+    assert decode_input(most.hex().encode() + b"\n" * 64) == most
+    for beyond in (most + b"\0", most.hex().encode() + b"\n" * 65):
+        with pytest.raises(MalformedError, match="expected at most"):
+            decode_input(beyond)
