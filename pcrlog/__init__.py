@@ -3,8 +3,8 @@
 A verifier in three lines:
 
     policy = pcrlog.Policy.parse(policy_toml)
-    report = pcrlog.verify(document, bundle, policy, product="acme.example/wallet", now=now)
-    enclave = report.verified()          # raises, unless the verdict is "verified"
+    report = pcrlog.verify(document, bundle, policy, product="acme.example/x", now=now)
+    enclave = report.verified()  # raises, unless the verdict is "verified"
 
 All of it is pure: bytes in, values or errors out. `pcrlog.transport` alone opens
 sockets. The names below are the public API; they are imported when first used, so that

@@ -238,10 +238,9 @@ class Authority:
 
     def _judge_registrar(self, entry: Entry, identity: Identity) -> _Accepted:
         [*signers] = identity.signers
+        uses = self.state(REGISTRAR, entry.index).keys
         if entry.index == 0:
             uses = {key.keyid: key.use for key in identity.keys}
-        else:
-            uses = self.state(REGISTRAR, entry.index).keys
         if len(signers) != 1 or uses.get(signers[0]) != _ROOT:
             message = (
                 f"entry {entry.index}: one active root key signs the registrar's"

@@ -32,8 +32,6 @@ from pcrlog.envelope import Envelope, Signature, assemble
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE, Proof
 
-FORMAT = "pcrlog-bundle/v1"
-
 _Ref = Annotated[int, Meta(ge=0, le=limits.BUNDLE // 44)]
 _Index = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
 _Path = Annotated[tuple[_Ref, ...], Meta(max_length=limits.PROOF_HASHES)]
@@ -117,7 +115,9 @@ class Bundle:
         if any(len(value) != HASH_SIZE for value in hashes.values):
             message = f"bundle: a hash is not of {HASH_SIZE} bytes"
             raise MalformedError(message)
-        answers = {a.key: Answer(a.indices, _trie_proof(a, hashes)) for a in raw.answers}
+        answers = {
+            a.key: Answer(a.indices, _trie_proof(a, hashes)) for a in raw.answers
+        }
         entries = {
             e.index: Included(_leaf(e), hashes.path(e.proof)) for e in raw.entries
         }
@@ -137,7 +137,9 @@ class Bundle:
         table = tuple(encode_base64(value) for value in hashes.values)
         note = self.note.decode()
         return encode_json(
-            _Bundle(FORMAT, note, seal, tuple(answers), tuple(entries), table)
+            _Bundle(
+                "pcrlog-bundle/v1", note, seal, tuple(answers), tuple(entries), table
+            )
         )
 
 

@@ -22,7 +22,6 @@ from pcrlog.encoding import (
     decode_base64,
     encode_base64,
     parse_decimal,
-    sha256,
     shown,
 )
 from pcrlog.errors import MalformedError, VerificationError

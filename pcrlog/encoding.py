@@ -29,9 +29,7 @@ T = TypeVar("T")
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII
-)
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _ESCAPE = re.compile(rb'\\["\\]')
 _NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
@@ -147,9 +145,7 @@ def decode_json(data: bytes, kind: type[T], *, ascii_only: bool = True) -> T:
             " members without a value"
         )
         raise MalformedError(message)
-    if ascii_only and (
-        _NOT_PRINTABLE.search(data) or b"\\" in _ESCAPE.sub(b"", data)
-    ):
+    if ascii_only and (_NOT_PRINTABLE.search(data) or b"\\" in _ESCAPE.sub(b"", data)):
         message = "a string holds characters other than printable ASCII"
         raise MalformedError(message)
     return value

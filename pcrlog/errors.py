@@ -50,6 +50,6 @@ class TransportError(UncheckedError):
 
 
 class UsageError(PcrlogError):
-    """The caller asked for what makes no sense: arguments, a policy file, a key file."""
+    """The caller asked for what makes no sense: an argument, a policy, a key file."""
 
     exit_code = 2

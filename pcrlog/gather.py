@@ -159,7 +159,9 @@ class _Walk:
                     subject.complete = False
 
     def _rivals(self, subject: Subject) -> None:
-        for version in dict.fromkeys(release.version for _, release in subject.releases):
+        for version in dict.fromkeys(
+            release.version for _, release in subject.releases
+        ):
             rivals = tuple(self.ask(of_version(subject.product, version)))
             subject.rivals[version] = rivals
             for rival in rivals:

@@ -93,31 +93,35 @@ def index_keys(leaf: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_keys(family[1], predicate, statement.get("subject"))))
 
 
-def _keys(family: str, predicate: dict[str, object], subject: object) -> list[str]:
-    def member(name: str, shape: re.Pattern[str]) -> str | None:
-        value = predicate.get(name)
-        found = isinstance(value, str) and shape.fullmatch(value)
-        return found[0] if found else None
+def _member(predicate: dict[str, object], name: str, shape: re.Pattern[str]) -> str:
+    """A member of the predicate that is a string of its shape, or nothing."""
+    value = predicate.get(name)
+    return value if isinstance(value, str) and shape.fullmatch(value) else ""
 
+
+def _keys(family: str, predicate: dict[str, object], subject: object) -> list[str]:
     keys = []
-    issuer = member("issuer", _NAME)
-    platform = member("platform", _PLATFORM)
-    measurements = _measurements(predicate.get("identity"), subject)
-    if platform is not None:
-        if issuer is not None and family != "identity":
-            keys += [by(issuer, platform, m) for m in measurements]
-        if family == "release":
-            keys += [of_measurement(platform, m) for m in measurements]
-    product, version = member("product", _PRODUCT), member("version", _VERSION)
-    if family == "release" and product is not None:
-        keys.append(of_product(product))
-        if version is not None:
-            keys.append(of_version(product, version))
-    if family == "identity" and (name := member("name", _NAME)) is not None:
+    issuer = _member(predicate, "issuer", _NAME)
+    platform = _member(predicate, "platform", _PLATFORM)
+    measurements = _measurements(predicate.get("identity"), subject) if platform else ()
+    if issuer and family != "identity":
+        keys += [by(issuer, platform, m) for m in measurements]
+    if family == "release":
+        keys += [of_measurement(platform, m) for m in measurements]
+        keys += _product_keys(predicate)
+    if family == "identity" and (name := _member(predicate, "name", _NAME)):
         keys.append(of_identity(name))
-    if issuer is not None:
+    if issuer:
         keys.append(of_issuer(issuer))
     return keys
+
+
+def _product_keys(predicate: dict[str, object]) -> list[str]:
+    product = _member(predicate, "product", _PRODUCT)
+    version = _member(predicate, "version", _VERSION)
+    if not product:
+        return []
+    return [of_product(product)] + [of_version(product, version)] * bool(version)
 
 
 def _measurements(identity: object, subject: object) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ POLICY = 262_144
 NOTE = 65_536
 NOTE_SIGNATURES = 64
 PROOF_HASHES = 63
-"""A tree of 2**63 leaves has inclusion proofs of 63 hashes; there are no larger ones."""
+"""A tree of 2**63 leaves has inclusion proofs of 63 hashes; none is larger."""
 TRIE_DEPTH = 256
 """A trie of 256-bit keys branches at most 256 times above one leaf."""
 KEY_FILE = 16_384

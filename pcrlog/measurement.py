@@ -70,9 +70,7 @@ PLATFORMS: Mapping[str, Platform] = {
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
         ),
-        Platform(
-            "artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}
-        ),
+        Platform("artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}),
         Platform(
             "source",
             ("commit",),
@@ -140,11 +138,13 @@ def check_registers(
         if not re.fullmatch(platform.pattern, name) or len(value) not in digits:
             message = (
                 f"{platform.name}: register {name} = {shown(digest)} is not of this"
-                f" platform (names {platform.pattern}, digests {dict(platform.digests)})"
+                f" platform: names {platform.pattern}, {dict(platform.digests)} digits"
             )
             raise MalformedError(message)
     if registers and all(is_zero(registers.get(n, ":")) for n in platform.required):
-        message = f"{platform.name}: {', '.join(platform.required)} are zero: debug mode"
+        message = (
+            f"{platform.name}: {', '.join(platform.required)} are zero: debug mode"
+        )
         raise MalformedError(message)
 
 
@@ -154,9 +154,7 @@ def is_zero(digest: str) -> bool:
     return bool(value) and not value.strip("0")
 
 
-def spell(
-    identity: Sequence[Sequence[str]], registers: Registers
-) -> tuple[str, ...]:
+def spell(identity: Sequence[Sequence[str]], registers: Registers) -> tuple[str, ...]:
     """Each M that `identity` gives for `registers`; lists with a gap give none.
 
     Never raises: an M that is not of the shape of index keys is left out.

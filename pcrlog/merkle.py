@@ -170,7 +170,9 @@ def check_inclusion(
             b"\x01" + sibling + node if left else b"\x01" + node + sibling
         ).digest()
     if node != expected:
-        message = f"inclusion: leaf {index} leads to root {node.hex()}, want {expected.hex()}"
+        message = (
+            f"inclusion: leaf {index} leads to root {node.hex()}, want {expected.hex()}"
+        )
         raise VerificationError(message)
 
 
@@ -200,11 +202,11 @@ def check_consistency(
     if len(proof) != length:
         message = f"consistency: proof has {len(proof)} hashes, want {length}"
         raise VerificationError(message)
-    rest = list(proof)
-    for sibling in rest:
-        _check_hash(sibling)
-    was = now = rest.pop(0) if index else old_root
+    start, *rest = (*proof,) if index else (old_root, *proof)
+    _check_hash(start)
+    was = now = start
     for level, sibling in enumerate(rest):
+        _check_hash(sibling)
         if level >= inner or index >> level & 1:
             was, now = node_hash(sibling, was), node_hash(sibling, now)
         else:

@@ -1,10 +1,11 @@
 """Policies: what a relying party demands, in a TOML file of its own.
 
-`POLICY` below is an example with every member; unknown members are errors, so that no
+`EXAMPLE` below is an example with every member; unknown members are errors, so that no
 demand is lost in a typing mistake. A quorum is required, or waived by the word "none".
 A key stands once in all lists of witnesses and index monitors of a log, since one key
 under two names must not count twice. By default, `acme.example/x` is released by
-`acme.example`, by nobody else, and links 1 and 2 must be proven (PROTOCOL.md section 4).
+`acme.example` and nobody else, and links 1 and 2 must be proven (PROTOCOL.md section
+4).
 
 >>> policy = Policy.parse(EXAMPLE.encode())
 >>> policy.product("acme.example/wallet").links
@@ -29,7 +30,7 @@ from pcrlog.note import COSIGNATURE, ED25519, VerifierKey
 from pcrlog.predicates import NAME, SEGMENT, Name
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
 
-EXAMPLE = '''
+EXAMPLE = """
 format = "pcrlog-policy/v1"
 version = 7
 valid_until = "2027-11-23T00:00:00Z"
@@ -61,7 +62,7 @@ components = "refuse"                  # or "report"
 auditors = [{ name = "lab.example", scopes = ["reproduction", "source-review"] }]
 counts = { reproduction = 1, source-review = 1 }
 open_findings = { critical = 0, high = 0 }
-'''
+"""
 
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -320,7 +321,10 @@ def _build_log(log: _Log) -> Log:
     if key.kind != ED25519:
         message = f"log {key.name}: expected a key of type 0x01"
         raise MalformedError(message)
-    witnesses, monitors = _build_quorum(log.witnesses), _build_quorum(log.index_monitors)
+    witnesses, monitors = (
+        _build_quorum(log.witnesses),
+        _build_quorum(log.index_monitors),
+    )
     cosigners = [k for q in (witnesses, monitors) if q is not None for k in q.keys]
     publics = [key.public, *(cosigner.public for cosigner in cosigners)]
     if len(set(publics)) != len(publics):

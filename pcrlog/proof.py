@@ -20,8 +20,8 @@ from pcrlog import limits
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.encoding import decode_base64, encode_base64, parse_decimal, shown
 from pcrlog.errors import MalformedError
-from pcrlog.merkle import check_inclusion, leaf_hash
 from pcrlog.merkle import Proof as Hashes
+from pcrlog.merkle import check_inclusion, leaf_hash
 from pcrlog.note import UnverifiedNote, VerifierKey
 
 _HEADER = "c2sp.org/tlog-proof@v1"

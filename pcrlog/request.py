@@ -5,10 +5,11 @@
      "log": origin, "name": name,
      "rotation": {"payload": base64, "signatures": [{"keyid": …, "sig": …}]}}
 
-Canonical JSON. Each key proves that somebody holds it: `sig` is over `pcrlog/request/v1`,
-the log, the name and the payload of the rotation (if there is one), each ended by LF. A
-first enrolment has no `rotation`: the registrar writes the identity. A rotation is an
-identity statement that lacks the registrar's signature alone.
+Canonical JSON. Each key proves that somebody holds it: `sig` is over the line
+`pcrlog/request/v1`, the log, the name and the payload of the rotation (empty if there
+is none), each ended by LF. A first enrolment has no `rotation`: the registrar writes
+the identity. A rotation is an identity statement that lacks the registrar's signature
+alone.
 
 >>> from pcrlog.keys import SigningKey
 >>> key = SigningKey.from_seed(bytes(32))

@@ -23,6 +23,7 @@ admission calls both.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -72,27 +73,35 @@ MEASUREMENT_REASONS = ("compromised", "vulnerable")
 STATEMENT_REASONS = ("withdrawn", "erroneous", "superseded")
 """Reasons that hold for one statement."""
 
-PREDICATES: dict[str, type[Predicate]] = {
-    "urn:pcrlog:release:v1": Release,
-    "urn:pcrlog:audit:v1": Audit,
-    "urn:pcrlog:revocation:v1": Revocation,
-    "urn:pcrlog:identity:v1": Identity,
+_TYPE_OF: dict[type[Predicate], str] = {
+    Release: "urn:pcrlog:release:v1",
+    Audit: "urn:pcrlog:audit:v1",
+    Revocation: "urn:pcrlog:revocation:v1",
+    Identity: "urn:pcrlog:identity:v1",
 }
-_TYPE_OF = {kind: name for name, kind in PREDICATES.items()}
 _DAY = 86_400
 
-P = TypeVar("P")
+P_co = TypeVar("P_co", bound=Predicate, covariant=True)
 
 
 class _Head(Struct):
     predicate_type: str = field(name="predicateType")
 
 
-class _Statement(Struct, Generic[P], frozen=True, forbid_unknown_fields=True):
+class _Statement(Struct, Generic[P_co], frozen=True, forbid_unknown_fields=True):
     type: str = field(name="_type")
     predicate_type: str = field(name="predicateType")
     subject: tuple[Register, ...]
-    predicate: P
+    predicate: P_co
+
+
+_SHAPES: dict[str, type[_Statement[Predicate]]] = {
+    "urn:pcrlog:release:v1": _Statement[Release],
+    "urn:pcrlog:audit:v1": _Statement[Audit],
+    "urn:pcrlog:revocation:v1": _Statement[Revocation],
+    "urn:pcrlog:identity:v1": _Statement[Identity],
+}
+"""The whole statement of each predicate type."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +140,11 @@ def parse(payload: bytes) -> Statement:
     except (ValueError, RecursionError) as error:
         message = f"not a statement: {error}"
         raise MalformedError(message) from error
-    if predicate_type not in PREDICATES:
+    shape = _SHAPES.get(predicate_type)
+    if shape is None:
         message = f"unknown predicateType {shown(predicate_type)}; upgrade pcrlog"
         raise UncheckedError(message)
-    kind = _Statement[PREDICATES[predicate_type]]  # type: ignore[misc] # a table
-    statement = decode_json(payload, kind)
+    statement = decode_json(payload, shape)
     if statement.type != STATEMENT_TYPE:
         message = f"expected _type {STATEMENT_TYPE}, found {shown(statement.type)}"
         raise MalformedError(message)
@@ -330,10 +339,9 @@ def _check_key(key: IdentityKey, *, registrar: bool) -> None:
         len(spki) <= limits.SPKI and keyid_of(spki) == key.keyid,
         f"key {key.keyid}: keyid is not the SHA-256 of the key",
     )
-    try:
+    # A key of a later algorithm stands, and is unusable here.
+    with suppress(UncheckedError):
         PublicKey.from_spki(spki)
-    except UncheckedError:
-        pass  # A later algorithm: the key stands, and is unusable here.
     _require(
         key.since is None or key.status == "compromised",
         f"key {key.keyid}: since goes with compromised only",

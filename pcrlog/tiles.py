@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pcrlog.encoding import parse_decimal, shown
+from pcrlog.encoding import shown
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE, Node, node_hash
 
@@ -131,7 +131,8 @@ def parse_bundle(data: bytes, width: int) -> tuple[bytes, ...]:
     Raises:
         MalformedError: too few entries, or bytes left over.
     """
-    entries, offset = [], 0
+    entries: list[bytes] = []
+    offset = 0
     for _ in range(width):
         start = offset + 2
         offset = start + int.from_bytes(data[offset:start])

@@ -33,6 +33,8 @@ KEY_SIZE = 32
 _BITS = 8 * KEY_SIZE
 _LENGTH = bytes([KEY_SIZE])
 """uvarint(32) is one byte."""
+_CONTINUED = 0x80
+"""In an uvarint: one more byte follows."""
 _LEAF_SIZE = 1 + 2 * (1 + KEY_SIZE)
 
 Get: TypeAlias = Callable[[bytes], bytes]
@@ -51,8 +53,8 @@ def _first_difference(one: bytes, other: bytes) -> int:
 
 
 def _uvarint(number: int) -> bytes:
-    # Bits are below 256: at most two bytes.
-    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80, 1])
+    # Bits are below 256: at most two bytes, and the first is the number itself.
+    return bytes([number]) if number < _CONTINUED else bytes([number, 1])
 
 
 def _leaf(key: bytes, value: bytes) -> bytes:
@@ -64,8 +66,8 @@ def _inner(bit: int, left: bytes, right: bytes) -> bytes:
 
 
 def _split_inner(node: bytes) -> tuple[int, bytes, bytes]:
-    bit, offset = (node[1], 2) if node[1] < 0x80 else (node[1] & 0x7F | 0x80, 3)
-    return bit, node[offset : offset + 32], node[offset + 32 :]
+    offset = 2 if node[1] < _CONTINUED else 3
+    return node[1], node[offset : offset + 32], node[offset + 32 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def update(get: Get, root: bytes, values: Mapping[bytes, bytes]) -> Update:
         node = get(name)
         if node[0] == 0:
             key = node[2 : 2 + KEY_SIZE]
-            merged = dict([(key, node[3 + KEY_SIZE :])])
+            merged = {key: node[3 + KEY_SIZE :]}
             merged.update(items)
             died.add(name)
             return build(sorted(merged.items()))
@@ -251,9 +253,9 @@ def split_proof(
     above = _BITS
     while offset < len(proof):
         bit = proof[offset]
-        if bit >= 0x80 and proof[offset + 1 : offset + 2] == b"\x01":  # noqa: PLR2004
+        if bit >= _CONTINUED and proof[offset + 1 : offset + 2] == b"\x01":
             offset += 1
-        elif bit >= 0x80:  # noqa: PLR2004 - the continuation bit of an uvarint
+        elif bit >= _CONTINUED:
             message = "trie proof: a bit's number is not a minimal uvarint below 256"
             raise MalformedError(message)
         sibling = proof[offset + 1 : offset + 1 + KEY_SIZE]

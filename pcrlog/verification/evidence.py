@@ -1,8 +1,9 @@
 """The log's side of a verification: checkpoint, seal, answers, entries, authority.
 
-A bundle is read only where it is asked, and each thing it gives is proven first, against
-the one checkpoint that the log signed. What is missing makes a check unchecked, what is
-false makes it fail; either way the asker gets nothing for it (PROTOCOL.md section 4).
+A bundle is read only where it is asked, and each thing it gives is proven first,
+against the one checkpoint that the log signed. What is missing makes a check unchecked,
+what is false makes it fail; either way the asker gets nothing for it (PROTOCOL.md
+section 4).
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from pcrlog.merkle import Proof, check_consistency, check_inclusion, leaf_hash
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Policy, Quorum
 from pcrlog.seal import Seal
-from pcrlog.verification.checks import Recorder
+from pcrlog.verification.checks import CheckStatus, Recorder
 
 SKIPPED_FAMILY = "urn:pcrlog:info:"
 """Predicate types of this family speak neither for nor against anything."""
@@ -134,7 +135,7 @@ def _check_quorums(
             continue
         times = cosignatures(opened.note, quorum.keys)
         fresh = sum(oldest <= time <= newest for time in times.values())
-        status = "pass" if fresh >= quorum.least else "unchecked"
+        status: CheckStatus = "pass" if fresh >= quorum.least else "unchecked"
         expected = f"at least {quorum.least} of {len(quorum.keys)}, recent"
         found = f"{fresh} recent of {len(times)} cosignatures"
         recorder.note(check, status, expected, found)
@@ -223,7 +224,7 @@ class Evidence:
     def conclude(self) -> None:
         """Record what `ask` came to: all answers present, all proofs right."""
         recorder, count = self._recorder, len(self._asked)
-        status = "unchecked" if self.missing else "pass"
+        status: CheckStatus = "unchecked" if self.missing else "pass"
         found = f"{count} answers"
         if self.missing:
             found += f"; missing: {', '.join(self.missing[:3])}"
@@ -310,7 +311,8 @@ def judge_entries(
         known.setdefault(entry.sha256, entry)
     pinned = opened.log.registrar
     if pinned not in authority.root_keys():
-        status = "fail" if any(entry.index == 0 for entry in entries) else "unchecked"
+        seen = any(entry.index == 0 for entry in entries)
+        status: CheckStatus = "fail" if seen else "unchecked"
         found = f"entry 0 has no root key {pinned}"
         recorder.note("entries.authority", status, "the policy's registrar", found)
     recorder.note("entries.authority", "pass", _AUTHORITY, f"{len(entries)} entries")

@@ -1,7 +1,7 @@
 """Reports: what a verification found, as words first and as `pcrlog-report/v1`.
 
-A report is data; whoever goes on to use what an enclave said takes it from `verified()`,
-which raises unless the verdict is "verified".
+A report is data; whoever goes on to use what an enclave said takes it from
+`verified()`, which raises unless the verdict is "verified".
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,7 @@ from msgspec import Struct
 from pcrlog.encoding import encode_json
 from pcrlog.errors import UncheckedError, VerificationError
 from pcrlog.verification.checks import Check, Verdict
-from pcrlog.verification.links import NAMES, Status
-
-FORMAT = "pcrlog-report/v1"
+from pcrlog.verification.links import Status
 
 
 class Cited(Struct, frozen=True):
@@ -66,7 +64,7 @@ class Enclave:
 class Report(Struct, frozen=True, kw_only=True):
     """`pcrlog-report/v1` (PROTOCOL.md section 4). Byte strings are lower-case hex."""
 
-    format: Literal["pcrlog-report/v1"] = FORMAT
+    format: Literal["pcrlog-report/v1"] = "pcrlog-report/v1"
     verdict: Verdict
     headline: str
     product: str
@@ -115,23 +113,3 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else bytes.fromhex(text)
-
-
-def deciding(checks: tuple[Check, ...], verdict: Verdict) -> Check | None:
-    """The first check that decided a verdict which is not "verified"."""
-    status = {"refuted": "fail", "unchecked": "unchecked"}.get(verdict)
-    wanted = (check for check in checks if check.required and check.status == status)
-    return next(wanted, None)
-
-
-def headline(
-    verdict: Verdict, checks: tuple[Check, ...], claim: str, ends: int
-) -> str:
-    """The report in one sentence."""
-    if verdict == "verified":
-        return f"VERIFIED TO LINK {ends} OF {len(NAMES)}: {claim}"
-    word = "REFUTED" if verdict == "refuted" else "COULD NOT CHECK"
-    check = deciding(checks, verdict)
-    if check is None:
-        return f"{word}: archived document: it was genuine then, and says nothing of now"
-    return f"{word}: {check.id}: {check.found or check.expected}"

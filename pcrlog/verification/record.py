@@ -1,0 +1,137 @@
+"""The checks of the release, `release.match` to `policy.distrust`, as recorded.
+
+Evidence against always fails its check. That something is lacking (a release, a pass)
+can only be said when all answers are there; else the check is unchecked.
+"""
+
+from pcrlog.errors import MalformedError
+from pcrlog.policy import semver
+from pcrlog.verification.audits import distinct
+from pcrlog.verification.checks import CheckStatus, Recorder
+from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
+
+
+def record(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
+    """Record the checks from `release.match` to `policy.distrust`."""
+    _record_release(chain, recorder, incomplete=incomplete)
+    _record_version(chain, recorder, incomplete=incomplete)
+    _record_audits(chain, recorder, incomplete=incomplete)
+    _record_platform(chain, recorder)
+    _record_distrust(chain, recorder)
+
+
+def _lacking(*, incomplete: bool) -> CheckStatus:
+    return "unchecked" if incomplete else "fail"
+
+
+def _record_release(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
+    releases = chain.releases
+    subject = releases.subject
+    expected = f"a release by {subject.provider} of {subject.product}, all registers"
+    if not releases.matching:
+        found = "none: nobody who may say so says what this is"
+        if subject.releases:
+            found = "releases with this identity, but other registers differ"
+        lacking = _lacking(incomplete=incomplete)
+        recorder.note("release.match", lacking, expected, found)
+        return
+    entry, release = releases.matching[-1]
+    found = f"entry {entry.index}: {release.product} {release.version}"
+    recorder.note("release.match", "pass", expected, found)
+    expected = "one that is not void, expired or revoked"
+    if releases.newest_valid is None:
+        reason = releases.against(entry, release)
+        found = f"{release.product} {release.version} (entry {entry.index}) {reason}"
+        recorder.note("release.valid", "fail", expected, found)
+    else:
+        entry, release = releases.newest_valid
+        found = f"entry {entry.index}: {release.product} {release.version}"
+        recorder.note("release.valid", "pass", expected, found)
+    expected = "no other release of the same version with other registers"
+    if releases.conflicts:
+        entry, rival = releases.conflicts[0]
+        found = f"entries {entry.index} and {rival.index} give one version two builds"
+        recorder.note("release.conflict", "fail", expected, found)
+    else:
+        recorder.note("release.conflict", "pass", expected, "none stands")
+
+
+def _record_version(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
+    releases = chain.releases
+    wanted = releases.rules.lowest_version
+    check = "release.version"
+    if wanted is None:
+        recorder.note(check, "pass", "nothing: the policy sets no lowest version", "")
+        return
+    expected = f"first released as version {wanted} or later"
+    if not releases.matching:
+        lacking = _lacking(incomplete=incomplete)
+        recorder.note(check, lacking, expected, "no release")
+        return
+    try:
+        lowest = releases.lowest_version()
+        status: CheckStatus = "pass" if semver(lowest) >= semver(wanted) else "fail"
+        found = f"this measurement counts as {lowest}, the lowest it was released under"
+    except MalformedError as error:
+        status, found = "fail", str(error)
+    recorder.note(check, status, expected, found)
+
+
+def _record_audits(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
+    rules = chain.releases.rules
+    demanded = [n for n in SCOPE_OF_LINK if n in rules.links]
+    wanted, lacks = [], False
+    for number in demanded:
+        scope = SCOPE_OF_LINK[number]
+        have, want = len(distinct(chain.behind[number])), rules.counts.of(scope)
+        wanted.append(f"{scope} {have} of {want}")
+        lacks |= have < want
+    status: CheckStatus = _lacking(incomplete=incomplete) if lacks else "pass"
+    expected = "the passes that the policy's links demand"
+    recorder.note(
+        "audits.quorum", status, expected, ", ".join(wanted) or "none demanded"
+    )
+    fails = [entry for entries in chain.audits.fails.values() for entry in entries]
+    expected = "no fail of a counted auditor"
+    if fails:
+        entry = fails[0]
+        scope = getattr(entry.predicate, "scope", "")
+        found = f"{entry.predicate.issuer} failed it in a {scope} (entry {entry.index})"
+        recorder.note("audits.fails", "fail", expected, found)
+    else:
+        status = "unchecked" if incomplete else "pass"
+        recorder.note("audits.fails", status, expected, "none stands")
+
+
+def _record_platform(chain: Chain, recorder: Recorder) -> None:
+    rules = chain.releases.rules
+    for check, numbers in (("components", (5, 6)), ("controls", (7,))):
+        statuses = {n: chain.status[n] for n in numbers}
+        demanded = [n for n in numbers if n in rules.links]
+        if "failed" in statuses.values():
+            status: CheckStatus = "fail"
+        elif all(statuses[n] == "proven" for n in demanded):
+            status = "pass"
+        elif any(statuses[n] == "unchecked" for n in demanded):
+            status = "unchecked"
+        else:
+            status = "fail"
+        expected = "none failed" if not demanded else f"links {demanded} proven"
+        found = ", ".join(f"link {n} {s}" for n, s in statuses.items())
+        recorder.note(check, status, expected, found)
+
+
+def _record_distrust(chain: Chain, recorder: Recorder) -> None:
+    releases = chain.releases
+    distrust, subject = releases.judge.policy.distrust, releases.subject
+    names = {f"{subject.platform}/{m}" for m in subject.measurements}
+    named = sorted(names & set(distrust.measurements))
+    named += [
+        f"entry {entry.index}"
+        for entry, _ in releases.matching[-1:]
+        if releases.newest_valid is None
+        and (entry.sha256 in distrust.statements or entry.keyid in distrust.keys)
+    ]
+    status: CheckStatus = "fail" if named else "pass"
+    expected = "nothing that the policy distrusts"
+    recorder.note("policy.distrust", status, expected, ", ".join(named) or "none")

@@ -1,0 +1,139 @@
+"""Which release a run rests on, and what speaks against it (PROTOCOL.md 2.3).
+
+compromised and vulnerable hold for a measurement, whatever the product and for good;
+other revocations for one statement. Two builds of one version are a conflict, until one
+of them is void or rightly revoked. A measurement counts as the lowest version that it
+was ever released under.
+"""
+
+from functools import cached_property
+
+from pcrlog.entry import Entry
+from pcrlog.errors import MalformedError
+from pcrlog.gather import Subject
+from pcrlog.index_keys import by
+from pcrlog.measurement import Registers
+from pcrlog.policy import Product, semver
+from pcrlog.predicates import REGISTRAR, Release
+from pcrlog.verification.judge import Judge
+
+
+class Releases:
+    """The releases of one subject, judged under the rules for its product.
+
+    `registers` are the document's; without a document every release matches.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        subject: Subject,
+        rules: Product,
+        registers: Registers | None = None,
+    ) -> None:
+        self.judge = judge
+        self.subject = subject
+        self.rules = rules
+        self._registers = registers
+
+    @cached_property
+    def matching(self) -> list[tuple[Entry, Release]]:
+        """Releases all of whose registers the document has."""
+        have = self._registers
+        return [
+            (entry, release)
+            for entry, release in self.subject.releases
+            if have is None or entry.statement.registers.items() <= have.items()
+        ]
+
+    @cached_property
+    def newest_valid(self) -> tuple[Entry, Release] | None:
+        """The release that the run rests on."""
+        for entry, release in reversed(self.matching):
+            if not self.against(entry, release):
+                return entry, release
+        return None
+
+    def against(self, entry: Entry, release: Release) -> str:
+        """Why a release is not valid; empty if it is."""
+        reason = self.judge.silent(entry, self.rules.pins)
+        if reason:
+            return reason
+        revocation = self._revoked(entry)
+        if revocation is not None:
+            said = revocation.predicate
+            what = getattr(said, "reason", "")
+            return f"is revoked by {said.issuer} as {what} (entry {revocation.index})"
+        if self.judge.expired(release.expires):
+            return f"expired at {release.expires}"
+        return ""
+
+    def _revoked(self, entry: Entry, *, lifting: bool = False) -> Entry | None:
+        statements = self.subject.statements
+        said = (*statements[self.subject.provider], *statements[REGISTRAR])
+        pins = self.rules.pins if lifting else None
+        return self.judge.revocation_of(entry, said, pins)
+
+    @cached_property
+    def conflicts(self) -> list[tuple[Entry, Entry]]:
+        """Pairs (release, rival) of one version that differ in a register.
+
+        Any release of this measurement that speaks is asked about, not only the newest:
+        a conflict cannot be shed by releasing the same build under another version.
+        """
+        return [
+            (entry, rival)
+            for entry, release in self.matching
+            if not self.judge.silent(entry, self.rules.pins)
+            and not self._revoked(entry)
+            for rival in self.subject.rivals.get(release.version, ())
+            if _differs(entry, release, rival) and not self._withdrawn(rival)
+        ]
+
+    def _withdrawn(self, rival: Entry) -> bool:
+        """Whether a rival no longer counts: void, or revoked by who may lift."""
+        if self.judge.authority.is_void(rival):
+            return True
+        subject = self.subject
+        measurements = rival.statement.measurements
+        if set(measurements) & set(subject.measurements):
+            return self._revoked(rival, lifting=True) is not None
+        said = [
+            entry
+            for name in (subject.provider, REGISTRAR)
+            for measurement in measurements
+            for entry in subject.rival_statements.get(
+                by(name, subject.platform, measurement), ()
+            )
+        ]
+        return self.judge.revocation_of(rival, said, self.rules.pins) is not None
+
+    def lowest_version(self) -> str:
+        """The lowest version that this measurement was ever released under.
+
+        Raises:
+            MalformedError: there is none, or one of them is not SemVer.
+        """
+        versions = [
+            release.version
+            for entry, release in self.subject.releases
+            if not self.judge.authority.is_void(entry)
+        ]
+        if not versions:
+            message = "no release that is not void"
+            raise MalformedError(message)
+        return min(versions, key=semver)
+
+
+def _differs(entry: Entry, release: Release, rival: Entry) -> bool:
+    other = rival.predicate
+    theirs = rival.statement.registers
+    return (
+        isinstance(other, Release)
+        and (other.product, other.version) == (release.product, release.version)
+        and (other.platform, other.variant) == (release.platform, release.variant)
+        and any(
+            theirs.get(name, digest) != digest
+            for name, digest in entry.statement.registers.items()
+        )
+    )

@@ -1,0 +1,217 @@
+"""From what one run found to the report that says it, in words first."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pcrlog.attestation import Document
+from pcrlog.authority import Authority
+from pcrlog.entry import Entry
+from pcrlog.measurement import Registers
+from pcrlog.policy import Policy, Product
+from pcrlog.verification import links
+from pcrlog.verification.audits import distinct
+from pcrlog.verification.checks import Check, Demands, Recorder, Verdict, verdict
+from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
+from pcrlog.verification.evidence import Opened
+from pcrlog.verification.links import Status
+from pcrlog.verification.report import (
+    CheckpointShown,
+    Cited,
+    Link,
+    RegistersShown,
+    Report,
+)
+
+_MAKERS = {"aws-nitro": "aws"}
+"""Who makes the hardware of a platform."""
+
+_NEXT = {
+    1: "the enclave's operator: answer with a fresh document that holds our nonce",
+    2: "the provider: publish a release of these registers (pcrlog release)",
+    3: "the provider: name source, commit and recipe; an auditor: rebuild and co-sign"
+    " (pcrlog cosign --scope reproduction)",
+    4: "an auditor: review that commit (pcrlog cosign --scope source-review)",
+    5: "the provider: list components; an auditor: confirm the list is complete"
+    " (--components-complete); each component's provider: release it with its source",
+    6: "auditors: review the source of each component",
+    7: "the provider: list controls; an auditor: review them"
+    " (pcrlog cosign --scope controls-review)",
+}
+
+
+@dataclass
+class Run:
+    """What one run is about, and what it has established so far."""
+
+    policy: Policy
+    product: str
+    rules: Product
+    demands: Demands
+    recorder: Recorder
+    document: Document | None = None
+    registers: Registers | None = None
+    platform: str | None = None
+    opened: Opened | None = None
+    authority: Authority | None = None
+    chain: Chain | None = None
+
+
+def report(run: Run, link_1: Status) -> Report:
+    """The report of a finished run; records `policy.links`, the last check."""
+    shown = _links(run, link_1)
+    checks = tuple(run.recorder.checks(run.demands))
+    outcome = verdict(checks, run.demands)
+    ends = links.trust_ends_at([link.status for link in shown])
+    release = run.chain.releases.newest_valid if run.chain else None
+    matched = dict(release[0].statement.registers) if release else {}
+    rest = {n: d for n, d in (run.registers or {}).items() if n not in matched}
+    return Report(
+        verdict=outcome,
+        headline=_headline(run, outcome, checks, shown, ends),
+        product=run.product,
+        version=release[1].version if release else None,
+        platform=run.platform,
+        registers=RegistersShown(matched, rest),
+        public_key=_hex(run.document.public_key if run.document else None),
+        user_data=_hex(run.document.user_data if run.document else None),
+        trust_ends_at=ends,
+        links=shown,
+        ground=_ground(run),
+        remarks=tuple(_remarks(run)),
+        checks=checks,
+        checkpoint=_checkpoint(run.opened),
+        policy_sha256=run.policy.sha256,
+        archived=run.demands.archived,
+    )
+
+
+def _links(run: Run, link_1: Status) -> tuple[Link, ...]:
+    shown = [_link(1, link_1, ("run",) if link_1 == "proven" else (), ())]
+    for number in list(links.NAMES)[1:]:
+        if run.chain is None:
+            shown.append(_link(number, "unchecked", (), ()))
+        else:
+            shown.append(_link_of(run.chain, number))
+    demanded = [link for link in shown if link.number in run.rules.links]
+    worst = links.worst("proven", *(link.status for link in demanded))
+    status: Literal["pass", "unchecked", "fail"] = "fail"
+    if worst in ("proven", "unchecked"):
+        status = "pass" if worst == "proven" else "unchecked"
+    expected = f"links {', '.join(map(str, run.rules.links))} proven"
+    found = ", ".join(f"{link.number} {link.status}" for link in demanded)
+    run.recorder.note("policy.links", status, expected, found)
+    return tuple(shown)
+
+
+def _link_of(chain: Chain, number: int) -> Link:
+    status = chain.status[number]
+    behind = chain.behind.get(number, [])
+    by, entries = distinct(behind), [entry for entry, _ in behind]
+    release = chain.releases.newest_valid
+    fails = chain.audits.fails.get(SCOPE_OF_LINK.get(number, ""), [])
+    if status == "failed" and fails:
+        by, entries = [entry.predicate.issuer for entry in fails], fails
+    elif number == 2:  # noqa: PLR2004 - link 2 rests on the run and the release
+        by, entries = ["run"], [release[0]] if release else []
+    elif status == "claimed":
+        by = [chain.releases.subject.provider]
+    return _link(number, status, dict.fromkeys(by), entries)
+
+
+def _link(
+    number: int, status: Status, by: Iterable[str], entries: Iterable[Entry]
+) -> Link:
+    evidence = tuple(Cited(entry.index, entry.keyid) for entry in entries)
+    following = "" if status == "proven" else _NEXT[number]
+    return Link(number, links.NAMES[number], status, tuple(by), evidence, following)
+
+
+def _headline(
+    run: Run,
+    outcome: Verdict,
+    checks: tuple[Check, ...],
+    shown: tuple[Link, ...],
+    ends: int,
+) -> str:
+    if outcome == "verified":
+        claim = "; ".join(_claim(run, shown, ends))
+        return f"VERIFIED TO LINK {ends} OF {len(links.NAMES)}: {claim}"
+    word, status = "COULD NOT CHECK", "unchecked"
+    if outcome == "refuted":
+        word, status = "REFUTED", "fail"
+    for check in checks:
+        if check.required and check.status == status:
+            return f"{word}: {check.id}: {check.found or check.expected}"
+    return f"{word}: an archived document was genuine then, and says nothing of now"
+
+
+def _claim(run: Run, shown: tuple[Link, ...], ends: int) -> list[str]:
+    """What is verified, in words."""
+    release = run.chain.releases.newest_valid if run.chain else None
+    if release is None:
+        return []
+    provider, _, name = run.product.partition("/")
+    by = {link.number: " and ".join(link.by) for link in shown}
+    words = [
+        f"this is what {provider} released as {name} {release[1].version}",
+        f"{by[3]} rebuilt it from its source",
+        f"{by[4]} reviewed that source",
+        "its components are complete and rebuilt",
+        "and reviewed",
+        f"{by[7]} reviewed who gets the secrets",
+    ][: max(ends - 1, 1)]
+    later = any(link.status == "proven" for link in shown[ends:])
+    if later:
+        words.append(f"link {ends + 1} is missing in between")
+    elif len(words) == 1:
+        words.append("nobody else has looked")
+    if run.demands.archived:
+        words.append("as of the time asked about, not now")
+    elif run.recorder.status("document.nonce") != "pass":
+        words.append("without a nonce of ours: it may have answered somebody else")
+    return words
+
+
+def _remarks(run: Run) -> list[str]:
+    remarks = list(run.document.notes) if run.document else []
+    if run.document is not None and run.recorder.status("channel") != "pass":
+        remarks.append(
+            "the channel is not bound: an enclave like this one answered, perhaps not"
+            " the one at the other end of your connection"
+        )
+    if run.chain is not None and run.authority is not None:
+        remarks += [
+            f"entry {entry.index} is signed by a key of {entry.predicate.issuer} that"
+            " the registrar alone added"
+            for entry in run.chain.releases.subject.entries()
+            if run.authority.added_by_registrar(entry.keyid)
+        ]
+    return list(dict.fromkeys(remarks))
+
+
+def _ground(run: Run) -> Literal["separate", "same", "unknown"]:
+    """Link 8: whether who makes the hardware also runs the machines."""
+    maker = _MAKERS.get(run.platform or "")
+    rules = run.policy.platforms.get(run.platform or "")
+    operator = run.rules.operator or (rules.operator if rules else None)
+    if maker is None or operator is None:
+        return "unknown"
+    return "same" if operator == maker else "separate"
+
+
+def _checkpoint(opened: Opened | None) -> CheckpointShown | None:
+    if opened is None:
+        return None
+    checkpoint = opened.checkpoint
+    return CheckpointShown(
+        checkpoint.origin,
+        checkpoint.size,
+        checkpoint.root.hex(),
+        opened.seal.time,
+        bytes(opened.note).decode(),
+    )
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else data.hex()
