@@ -12,6 +12,19 @@ importing pcrlog costs nothing.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pcrlog.bundle import Bundle
+    from pcrlog.errors import (
+        MalformedError,
+        PcrlogError,
+        UncheckedError,
+        VerificationError,
+    )
+    from pcrlog.policy import Policy
+    from pcrlog.proof import Proof
+    from pcrlog.verification import Enclave, Memory, Report, foresee, verify
 
 _HOME = {
     "Bundle": "pcrlog.bundle",
@@ -28,8 +41,19 @@ _HOME = {
     "verify": "pcrlog.verification",
 }
 
-__all__ = [  # noqa: PLE0604 - the names of _HOME
-    *_HOME
+__all__ = [
+    "Bundle",
+    "Enclave",
+    "MalformedError",
+    "Memory",
+    "PcrlogError",
+    "Policy",
+    "Proof",
+    "Report",
+    "UncheckedError",
+    "VerificationError",
+    "foresee",
+    "verify",
 ]
 
 

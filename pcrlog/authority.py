@@ -363,9 +363,9 @@ class Authority:
 
     def _compromised(self, keyid: str, index: int, declarer: int = -1) -> bool:
         """Whether a key is compromised at `index`, but for what `declarer` says."""
-        return any(
-            since <= index and at != declarer
-            for at, since in self._compromises.get(keyid, ())
+        declared = self._compromises.get(keyid)
+        return declared is not None and any(
+            since <= index and at != declarer for at, since in declared
         )
 
     def _is_void(self, one: _Accepted) -> bool:

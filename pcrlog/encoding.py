@@ -12,7 +12,7 @@ b'\x01\x02'
 '2026-11-23T07:00:00Z'
 """
 
-import base64
+import binascii
 import calendar
 import functools
 import hashlib
@@ -31,6 +31,8 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+LATEST = 253_402_300_799
+"""9999-12-31T23:59:59Z, the last second that has a spelling."""
 _ESCAPE = re.compile(rb'\\["\\]')
 _NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
 
@@ -42,7 +44,7 @@ def sha256(data: bytes) -> bytes:
 
 def encode_base64(data: bytes) -> str:
     """Standard alphabet, padded (RFC 4648 section 4)."""
-    return base64.b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def decode_base64(text: str) -> bytes:
@@ -52,11 +54,11 @@ def decode_base64(text: str) -> bytes:
         MalformedError: anything that `encode_base64` would not have written.
     """
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         message = f"expected standard base64, found {shown(text)}"
         raise MalformedError(message) from error
-    if base64.b64encode(data).decode("ascii") != text:
+    if encode_base64(data) != text:
         message = f"base64 is not canonical: {shown(text)}"
         raise MalformedError(message)
     return data

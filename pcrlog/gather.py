@@ -111,6 +111,16 @@ class Gathering:
             found.update((entry.index, entry) for entry in entries)
         return [found[index] for index in sorted(found)]
 
+    def repeats(self) -> frozenset[int]:
+        """Indices of entries whose statement stands at a smaller index already."""
+        first: dict[str, int] = {}
+        entries = self.entries()
+        return frozenset(
+            entry.index
+            for entry in entries
+            if first.setdefault(entry.sha256, entry.index) != entry.index
+        )
+
 
 class _Walk:
     def __init__(self, ask: Ask, ask_if_there: Ask, auditors_of: AuditorsOf) -> None:

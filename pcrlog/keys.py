@@ -12,6 +12,7 @@ ECDSA point that is not in the uncompressed form.
 '339e2ff9'
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,6 +57,7 @@ class PublicKey:
     _key: ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)
     def from_spki(cls, spki: bytes) -> "PublicKey":
         """Load a DER SubjectPublicKeyInfo.
 

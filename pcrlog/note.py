@@ -49,7 +49,9 @@ _LINE = re.compile(rf"{_DASH}([^+\s]+) ([0-9A-Za-z+/]+={{0,2}})")
 
 
 def _check_name(name: str) -> None:
-    if not name or len(name.encode()) > _MAX_NAME or re.search(r"[+\s]", name):
+    # Lone surrogates, which argv may hold, are no UTF-8: refused before encoding.
+    strange = re.search(r"[+\s\ud800-\udfff]", name)
+    if not name or strange or len(name.encode()) > _MAX_NAME:
         message = f"expected a key name without spaces and plus, found {shown(name)}"
         raise MalformedError(message)
 

@@ -15,7 +15,13 @@ one with another first line is of a version that this code does not know.
 
 from dataclasses import dataclass
 
-from pcrlog.encoding import decode_base64, encode_base64, parse_decimal, shown
+from pcrlog.encoding import (
+    LATEST,
+    decode_base64,
+    encode_base64,
+    parse_decimal,
+    shown,
+)
 from pcrlog.errors import MalformedError, UncheckedError
 from pcrlog.merkle import HASH_SIZE
 
@@ -54,7 +60,9 @@ class Seal:
         if len(root) != HASH_SIZE:
             message = f"seal: root has {len(root)} bytes, want {HASH_SIZE}"
             raise MalformedError(message)
-        return cls(parse_decimal(lines[1]), parse_decimal(lines[2]), root, frozen)
+        # A report writes the time out: later ones would have no spelling.
+        time = parse_decimal(lines[2], LATEST)
+        return cls(parse_decimal(lines[1]), time, root, frozen)
 
     def encode(self) -> bytes:
         """The leaf."""

@@ -157,6 +157,11 @@ def _read(der: bytes) -> x509.Certificate:
     except _UNREADABLE as error:
         message = f"not a readable certificate: {error}"
         raise MalformedError(message) from error
+    # The signature is a BIT STRING without unused bits. cryptography reads it with some
+    # if they are zero, and a certificate would then have two spellings.
+    if not der.endswith(b"\0" + certificate.signature):
+        message = "not a readable certificate: a signature of broken bytes"
+        raise MalformedError(message)
     return certificate
 
 

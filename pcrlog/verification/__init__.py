@@ -8,6 +8,6 @@ document.py, evidence.py and judge.py what stands behind them.
 
 from pcrlog.verification.evidence import Memory
 from pcrlog.verification.report import Enclave, Report
-from pcrlog.verification.verify import foresee, verify
+from pcrlog.verification.run import foresee, verify
 
 __all__ = ["Enclave", "Memory", "Report", "foresee", "verify"]

@@ -7,6 +7,7 @@ unchecked: forgetting one can never verify.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -62,7 +63,7 @@ class Check(Struct, frozen=True):
     found: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Demands:
     """What of a policy decides which checks are required."""
 
@@ -75,20 +76,30 @@ class Demands:
     archived: bool
     archives: bool
 
-    def require(self, check: str, status: CheckStatus) -> bool:
-        """Whether a check with this status may decide the verdict."""
-        wanted = {
-            "document.nonce": (self.nonce and not self.archived) or status == "fail",
+    @cached_property
+    def _waived(self) -> frozenset[str]:
+        """Checks that may go unchecked."""
+        links = set(self.links)
+        demanded = {
+            "document.nonce": self.nonce and not self.archived,
             "channel": self.channel,
             "log.witnesses": self.witnesses,
             "log.index-monitors": self.index_monitors,
-            "log.memory": status == "fail",
-            "audits.quorum": any(link in self.links for link in (3, 4, 7)),
-            "components": any(link in self.links for link in (5, 6))
-            or (self.components and status == "fail"),
-            "controls": 7 in self.links or status == "fail",  # noqa: PLR2004 - link 7
+            "log.memory": False,
+            "audits.quorum": bool(links & {3, 4, 7}),
+            "components": bool(links & {5, 6}),
+            "controls": bool(links & {7}),
         }
-        return wanted.get(check, True)
+        return frozenset(check for check, wanted in demanded.items() if not wanted)
+
+    def require(self, check: str, status: CheckStatus) -> bool:
+        """Whether a check with this status may decide the verdict."""
+        if check not in self._waived:
+            return True
+        refuting = {"document.nonce", "log.memory", "controls"}
+        if self.components:
+            refuting.add("components")
+        return status == "fail" and check in refuting
 
 
 class Recorder:

@@ -279,11 +279,11 @@ class Evidence:
             recorder.note("entries.inclusion", "fail", "each in the tree", str(error))
             return (), None
         keys = index_keys(included.leaf) or ("none",)
-        if predicate_type(included.leaf).startswith(SKIPPED_FAMILY):
-            return keys, None
         try:
             return keys, parse_entry(index, included.leaf)
         except UncheckedError as error:
+            if predicate_type(included.leaf).startswith(SKIPPED_FAMILY):
+                return keys, None
             recorder.note("entries.authority", "unchecked", _AUTHORITY, str(error))
         except MalformedError as error:
             found = f"entry {index}: {error}"

@@ -20,12 +20,17 @@ Pins = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Judge:
-    """One run's judgement: `now` for evidence, `at` for what expires (unix seconds)."""
+    """One run's judgement: `now` for evidence, `at` for what expires (unix seconds).
+
+    `repeats` are the indices of entries that say again, byte for byte, what an earlier
+    one said: they count for nothing (PROTOCOL.md 2.1).
+    """
 
     authority: Authority
     policy: Policy
     now: int
     at: int
+    repeats: frozenset[int] = frozenset()
 
     def expired(self, expires: str | None) -> bool:
         """Whether a statement has run out."""
@@ -35,6 +40,8 @@ class Judge:
         """Why a statement speaks for nothing; empty if it may speak for something."""
         distrust = self.policy.distrust
         issuer = entry.predicate.issuer
+        if entry.index in self.repeats:
+            return "repeats an earlier entry"
         if self.authority.is_void(entry):
             return "is void: its key was declared compromised, or lost its standing"
         if entry.sha256 in distrust.statements or entry.keyid in distrust.keys:

@@ -338,5 +338,17 @@ def test_a_certificate_is_der_and_nothing_more(
         platform("aws-nitro").parse(data)
 
 
+def test_a_signature_has_no_unused_bits(simulator: Simulator) -> None:
+    hours = range(TIME, TIME + 100 * 3_600_000, 3_600_000)
+    time = next(t for t in hours if simulator.chain(t)[-1][-1] % 2 == 0)
+    leaf = simulator.chain(time)[-1]
+    signature = x509.load_der_x509_certificate(leaf).signature
+    cut = leaf.removesuffix(b"\0" + signature) + b"\1" + signature
+    assert x509.load_der_x509_certificate(cut).signature == signature
+    data = simulator.document(time=time, registers={}, certificate=cut)
+    with pytest.raises(MalformedError, match="a signature of broken bytes"):
+        platform("aws-nitro").parse(data)
+
+
 def _sha256(data: bytes) -> str:
     return sha256(data).hexdigest()

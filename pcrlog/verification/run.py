@@ -142,7 +142,7 @@ def _consult(
     run.authority = judge_entries(gathering.entries(), run.opened, recorder)
     log_checks = [name for name in LOG if run.demands.require(name, "unchecked")]
     incomplete = not recorder.all([*log_checks, *ANSWERS])
-    judge = Judge(run.authority, run.policy, now, at)
+    judge = Judge(run.authority, run.policy, now, at, gathering.repeats())
     evaluation = Evaluation(judge, incomplete=incomplete)
     chain = evaluation.chain(gathering.subjects[0], run.rules, run.registers)
     record(chain, recorder, incomplete=incomplete)

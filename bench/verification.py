@@ -1,0 +1,105 @@
+"""Verification: cold, in a new process; warm, against its signature checks alone."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.hashes import SHA384
+
+import pcrlog
+from bench.scene import NONCE, PRODUCT, Scene
+
+_BARE = "import cryptography.x509, cbor2, click, msgspec"
+_MAIN = "import sys; from cli.main import main; sys.exit(main())"
+_ROUNDS = 15
+_ECDSA_CHECKS = 5
+"""The document's own signature and those of its four certificates below the root."""
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    """The median time of one call."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def cold(scene: Scene) -> tuple[float, float]:
+    """Seconds of `pcrlog verify --bundle` and of a bare import, in new processes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "doc.cbor").write_bytes(scene.document)
+        (folder / "bundle").write_bytes(scene.bundle)
+        (folder / "policy.toml").write_bytes(scene.policy)
+        # The scene's clock is not ours: as an archived document all else is checked.
+        words = ["verify", "--policy", "policy.toml", "--product", PRODUCT]
+        words += ["--attestation", "doc.cbor", "--bundle", "bundle", "--json"]
+        words += ["--at", "2026-11-23T07:00:00Z"]
+
+        def run(code: str, *more: str) -> None:
+            subprocess.run(
+                [sys.executable, "-c", code, *more],
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                check=False,
+            )
+
+        run(_BARE)
+        run(_MAIN, *words)
+        bare, ours = [], []
+        # In turn, so that whatever else the machine does hits both alike.
+        for _ in range(_ROUNDS):
+            bare.append(seconds(lambda: run(_BARE), 1))
+            ours.append(seconds(lambda: run(_MAIN, *words), 1))
+        return median(ours), median(bare)
+
+
+def warm(scene: Scene) -> tuple[float, float, int]:
+    """Seconds of one `verify`, of its signature checks alone, and how many these are.
+
+    The checks alone are as many ECDSA P-384 and Ed25519 verifications, over messages of
+    the same length, with keys loaded beforehand.
+    """
+    policy = scene.parsed_policy()
+
+    def verify() -> None:
+        report = pcrlog.verify(
+            scene.document,
+            scene.bundle,
+            policy,
+            product=PRODUCT,
+            now=scene.now,
+            nonce=NONCE,
+        )
+        report.verified()
+
+    entries = len(pcrlog.Bundle.parse(scene.bundle).entries)
+    # Each entry's signature, the log's, and each witness's.
+    ed25519_checks = entries + 1 + len(scene.log.witnesses)
+    private = ec.generate_private_key(ec.SECP384R1())
+    message = scene.document[-4000:]
+    signature = private.sign(message, ec.ECDSA(SHA384()))
+    public, algorithm = private.public_key(), ec.ECDSA(SHA384())
+    small = ed25519.Ed25519PrivateKey.from_private_bytes(sha256(b"bench").digest())
+    note = small.sign(message[:900])
+    small_public = small.public_key()
+
+    def signatures() -> None:
+        for _ in range(_ECDSA_CHECKS):
+            public.verify(signature, message, algorithm)
+        for _ in range(ed25519_checks):
+            small_public.verify(note, message[:900])
+
+    whole, alone = [], []
+    for _ in range(20 * _ROUNDS):
+        whole.append(seconds(verify, 1))
+        alone.append(seconds(signatures, 1))
+    return median(whole), median(alone), _ECDSA_CHECKS + ed25519_checks

@@ -1,0 +1,1 @@
+"""The main job, watched: real processes over loopback, in a temporary folder."""

@@ -1,0 +1,336 @@
+"""The network: the one module of pcrlog that opens a socket.
+
+`Client` speaks to a log by HTTP: it is the `Fetch` that a `reader.Reader` takes, and it
+submits. `fetch_attestation` asks an enclave for a document, and tells what the
+connection showed of its other end. Every answer has a largest size, every wait an end.
+
+What is read is idempotent and so may be asked again; so is a submission, since a
+statement stands in a log at most once (PROTOCOL.md 2.1). Submissions follow no
+redirects: the statement would go to somebody else.
+
+`requests` costs 90 ms to import, so it is imported with the first question.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from pcrlog.encoding import sha256, shown
+from pcrlog.errors import PcrlogError, TransportError, UsageError
+from pcrlog.reader import AbsentError
+
+if TYPE_CHECKING:
+    import requests
+
+ATTESTATION_ANSWER = 65_536
+"""A document in hex, generously."""
+ANSWER = 131_072
+"""A log's answer to a submission: an envelope's proof, or a problem."""
+TIMEOUT = 10.0
+"""Seconds without a byte after which a connection is given up."""
+_TRIES = 3
+_PAUSES = (0.2, 1.0)
+_LONGEST_PAUSE = 10.0
+_CHUNK = 16_384
+_AGAIN = frozenset({429, 502, 503, 504})
+_OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
+_CLIENT_ERRORS = range(400, 500)
+T = TypeVar("T")
+
+_HEADERS = {"User-Agent": "pcrlog", "Accept": "*/*"}
+
+
+class RefusedError(PcrlogError):
+    """A log read what it was asked or told, and said no.
+
+    `kind` is the problem's `type` (RFC 9457), made for programs to compare.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+class _Problem(Struct):
+    type: str = "about:blank"
+    title: str = ""
+    detail: str = ""
+    advice: str = ""
+
+
+class Placed(Struct, frozen=True):
+    """A log's word that a statement is in: unverified until its `proof` is checked."""
+
+    index: int
+    sha256: str
+    size: int | None = None
+    proof: str | None = None
+
+
+class Promised(Struct, frozen=True):
+    """A log's word that it will decide on what it was handed."""
+
+    sha256: str
+    envelope_sha256: str
+
+
+class _Submission(Struct, frozen=True):
+    """What a log says of an earlier submission."""
+
+    state: Literal["waiting", "sequenced", "published", "refused"]
+    index: int | None = None
+    problem: _Problem | None = None
+
+
+class Client:
+    """One log's HTTP interface, below its URL."""
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("https://", "http://")):
+            message = f"expected the log's URL, https://…, found {shown(url)}"
+            raise UsageError(message)
+        self.url = url.rstrip("/")
+        self._session: requests.Session | None = None
+
+    def __call__(self, path: str, most: int, /) -> bytes:
+        """The body at `path`; see `reader.Fetch`."""
+        status, body = self._send("GET", path, None, most)
+        if status != _OK:
+            raise _refusal(self.url, path, status, body)
+        return body
+
+    def submit(
+        self, envelope: bytes, *, wait: int = 5, accept_conflict: bool = False
+    ) -> Placed | Promised:
+        """Hand in an envelope.
+
+        Args:
+            envelope: its bytes.
+            wait: seconds that the log may take to answer with an index.
+            accept_conflict: a release that contradicts another one is meant.
+
+        Raises:
+            RefusedError: the log says no, and will go on saying so.
+            TransportError: no answer; handing it in again is safe.
+        """
+        query = f"?wait={wait}" + "&conflict=accept" * accept_conflict
+        path = f"api/v1/entries{query}"
+        status, body = self._send("POST", path, envelope, ANSWER, longer=wait)
+        if status in {_OK, _CREATED}:
+            return _decode(body, Placed)
+        if status == _ACCEPTED:
+            return _decode(body, Promised)
+        raise _refusal(self.url, path, status, body)
+
+    def submission(self, envelope_sha256: str) -> int | None:
+        """The index that an envelope's statement was published at; None: not yet.
+
+        Raises:
+            RefusedError: the log refused it.
+            AbsentError: the log knows nothing of such an envelope.
+        """
+        path = f"api/v1/submissions/{quote(envelope_sha256)}"
+        found = _decode(self(path, ANSWER), _Submission)
+        if found.problem is not None:
+            raise _refused(found.problem, 0)
+        return found.index if found.state == "published" else None
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, most: int, longer: float = 0
+    ) -> tuple[int, bytes]:
+        for attempt in range(_TRIES):
+            last = attempt == _TRIES - 1
+            try:
+                status, data, after = self._once(method, path, body, most, longer)
+            except TransportError:
+                if last:
+                    raise
+                time.sleep(_PAUSES[attempt])
+                continue
+            if status not in _AGAIN or last:
+                return status, data
+            time.sleep(min(after or _PAUSES[attempt], _LONGEST_PAUSE))
+        message = f"{self.url} gave no answer"
+        raise TransportError(message)
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, most: int, longer: float
+    ) -> tuple[int, bytes, float]:
+        import requests  # noqa: PLC0415 - 90 ms
+
+        if self._session is None:
+            self._session = requests.Session()
+            self._session.headers.update(_HEADERS)
+        where = f"{self.url}/{path}"
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            with self._session.request(
+                method,
+                where,
+                data=body,
+                headers=headers,
+                timeout=(TIMEOUT, TIMEOUT + longer),
+                allow_redirects=body is None,
+                stream=True,
+            ) as response:
+                data = _bounded(response.iter_content(_CHUNK), most, where)
+                after = response.headers.get("Retry-After", "")
+                seconds = float(after) if after.isascii() and after.isdigit() else 0.0
+                return response.status_code, data, seconds
+        except (requests.RequestException, ValueError) as error:
+            message = f"could not ask {self.url}: {_cause(error)}"
+            raise TransportError(message) from error
+
+
+def _bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > most:
+            message = f"the answer of {where} has more than {most} bytes"
+            raise TransportError(message)
+    return bytes(data)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests wraps it three times, each wordier."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (ValueError, RecursionError) as error:
+        message = f"the log's answer is not what its interface promises: {error}"
+        raise TransportError(message) from error
+
+
+def _refusal(url: str, path: str, status: int, body: bytes) -> PcrlogError:
+    """What to raise for an answer that is no success."""
+    try:
+        problem = msgspec.json.decode(body, type=_Problem)
+    except (ValueError, RecursionError):
+        problem = _Problem(title=f"{url}/{path.partition('?')[0]} answered {status}")
+    if status == _NOT_FOUND:
+        return AbsentError(_words(problem))
+    if status in _CLIENT_ERRORS and status not in _AGAIN:
+        return _refused(problem, status)
+    return TransportError(_words(problem))
+
+
+def _refused(problem: _Problem, status: int) -> RefusedError:
+    return RefusedError(_words(problem), kind=problem.type, status=status)
+
+
+def _words(problem: _Problem) -> str:
+    found = [problem.title, problem.detail, problem.advice]
+    return ". ".join(text.rstrip(".") for text in found if text)
+
+
+# --- enclaves ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """An enclave's answer: `document` as it came, and what the connection showed.
+
+    `binding` maps "tls-spki-sha256" and "tls-cert-sha256" to 32 bytes; it is None
+    where there was no TLS.
+    """
+
+    document: bytes
+    binding: Mapping[str, bytes] | None
+
+
+def fetch_attestation(url: str, nonce: bytes) -> Attested:
+    """Ask an enclave for a document that holds `nonce`.
+
+    The certificate is not held against any authority: what makes it the enclave's is
+    that the attestation document names it, and that is for `verify` to check. One
+    connection, no redirects.
+
+    Raises:
+        UsageError: not a URL, or plain HTTP to another machine.
+        TransportError: no usable answer.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname
+    if parts.scheme not in {"https", "http"} or host is None:
+        message = f"expected the enclave's URL, https://…, found {shown(url)}"
+        raise UsageError(message)
+    if parts.scheme == "http" and not _is_loopback(host):
+        message = "plain http shows nothing of who answers: use https (or loopback)"
+        raise UsageError(message)
+    query = f"{parts.query}&" * bool(parts.query) + f"nonce={nonce.hex()}"
+    target = f"{parts.path or '/'}?{query}"
+    try:
+        with contextlib.closing(_connection(parts.scheme, host, parts.port)) as line:
+            line.connect()
+            binding = _binding(line.sock) if parts.scheme == "https" else None
+            line.request("GET", target, headers=_HEADERS)
+            return Attested(_answer(line.getresponse(), url), binding)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        message = f"could not ask the enclave at {url}: {_cause(error)}"
+        raise TransportError(message) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+    if scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # The attestation vouches for the certificate; an authority's word adds nothing.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+
+
+def _binding(sock: object) -> dict[str, bytes]:
+    from cryptography import x509  # noqa: PLC0415 - 50 ms
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
+
+    der = (
+        sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+    )
+    if der is None:
+        message = "the connection shows no certificate"
+        raise TransportError(message)
+    key = x509.load_der_x509_certificate(der).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return {"tls-spki-sha256": sha256(spki), "tls-cert-sha256": sha256(der)}
+
+
+def _answer(response: http.client.HTTPResponse, url: str) -> bytes:
+    if response.status != _OK:
+        message = f"{url} answered {response.status}, want 200 and a document"
+        raise TransportError(message)
+    ends = time.monotonic() + 3 * TIMEOUT
+    data = bytearray()
+    while chunk := response.read1(_CHUNK):
+        data += chunk
+        if len(data) > ATTESTATION_ANSWER or time.monotonic() > ends:
+            message = f"{url}: want at most {ATTESTATION_ANSWER} bytes, soon"
+            raise TransportError(message)
+    return bytes(data)
