@@ -13,11 +13,14 @@ import time
 from hashlib import sha384
 from itertools import pairwise
 from pathlib import Path
-from subprocess import Popen
+from typing import TYPE_CHECKING
 
 from demo.stage import Stage, SurpriseError, free_ports
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.encoding import encode_base64
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 PRODUCT = "acme.example/wallet"
 COMMIT = "3f9a1c" + "7d" * 17

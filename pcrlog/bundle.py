@@ -28,7 +28,7 @@ from msgspec import Meta, Struct
 
 from pcrlog import limits, trie
 from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
-from pcrlog.envelope import Envelope, Signature, assemble
+from pcrlog.envelope import Envelope, Signature
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE, Proof
 
@@ -80,9 +80,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """A statement's `leaf` and its inclusion `proof`."""
+    """A statement's envelope, whose bytes are the leaf, and its inclusion `proof`."""
 
-    leaf: bytes
+    envelope: Envelope
     proof: Proof
 
 
@@ -119,7 +119,11 @@ class Bundle:
             a.key: Answer(a.indices, _trie_proof(a, hashes)) for a in raw.answers
         }
         entries = {
-            e.index: Included(_leaf(e), hashes.path(e.proof)) for e in raw.entries
+            e.index: Included(
+                Envelope.rebuild(bytes(e.statement), e.signatures),
+                hashes.path(e.proof),
+            )
+            for e in raw.entries
         }
         if len(answers) != len(raw.answers) or len(entries) != len(raw.entries):
             message = "bundle: a key or an index stands twice"
@@ -184,16 +188,6 @@ def _raw_answer(key: str, answer: Answer, hashes: _Hashes) -> _Answer:
     return _Answer(key, path, answer.indices, (key_ref, value_ref))
 
 
-def _leaf(entry: _Entry) -> bytes:
-    signatures = [(one.keyid, decode_base64(one.sig)) for one in entry.signatures]
-    return assemble(bytes(entry.statement), signatures)
-
-
 def _raw_entry(index: int, entry: Included, hashes: _Hashes) -> _Entry:
-    envelope = Envelope.parse(entry.leaf)
-    signatures = tuple(
-        Signature(keyid, encode_base64(signature))
-        for keyid, signature in envelope.signatures.items()
-    )
-    payload = msgspec.Raw(envelope.payload)
-    return _Entry(index, hashes.refs(entry.proof), signatures, payload)
+    payload = msgspec.Raw(entry.envelope.payload)
+    return _Entry(index, hashes.refs(entry.proof), entry.envelope.rows, payload)

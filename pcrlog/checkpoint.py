@@ -10,7 +10,7 @@ line is refused: what it would carry is in the seal, PROTOCOL.md 2.4):
 A cosignature line (type 0x04) holds, after its key hash, a u64 of unix seconds and an
 Ed25519 signature over `cosignature/v1 LF time <seconds> LF` and the whole text.
 
->>> checkpoint = Checkpoint("log.example/pcr", 0, sha256(b""))
+>>> checkpoint = Checkpoint("log.example/pcr", 0, bytes(32))
 >>> Checkpoint.parse(checkpoint.text()) == checkpoint
 True
 """

@@ -34,7 +34,6 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 LATEST = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that has a spelling."""
 _ESCAPE = re.compile(rb'\\["\\]')
-_NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
 
 
 def sha256(data: bytes) -> bytes:
@@ -147,10 +146,18 @@ def decode_json(data: bytes, kind: type[T], *, ascii_only: bool = True) -> T:
             " members without a value"
         )
         raise MalformedError(message)
-    if ascii_only and (_NOT_PRINTABLE.search(data) or b"\\" in _ESCAPE.sub(b"", data)):
+    if ascii_only and not _is_printable(data):
         message = "a string holds characters other than printable ASCII"
         raise MalformedError(message)
     return value
+
+
+def _is_printable(canonical: bytes) -> bool:
+    # In canonical JSON, control characters but DEL are escaped, and nothing else is
+    # but quotes and backslashes.
+    if b"\\" in canonical and b"\\" in _ESCAPE.sub(b"", canonical):
+        return False
+    return canonical.isascii() and b"\x7f" not in canonical
 
 
 def shown(text: str | bytes, most: int = 80) -> str:

@@ -51,7 +51,15 @@ def parse_entry(index: int, leaf: bytes) -> Entry:
             message = f"entry {index} is a seal, want a statement"
             raise MalformedError(message)
         raise UncheckedError(message)
-    envelope = Envelope.parse(leaf)
+    return read_entry(index, Envelope.parse(leaf))
+
+
+def read_entry(index: int, envelope: Envelope) -> Entry:
+    """The same, of an envelope that has been read.
+
+    Raises:
+        UncheckedError, MalformedError: as `parse_entry`.
+    """
     statement = parse(envelope.payload)
     expected: tuple[str, ...] = tuple(envelope.signatures)
     if isinstance(statement.predicate, Identity):

@@ -12,7 +12,7 @@ ascending by keyid (PROTOCOL.md 2.1). Signed is DSSE's pre-authentication encodi
 b'DSSEv1 28 application/vnd.in-toto+json 2 {}'
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -70,17 +70,44 @@ class Envelope:
         if envelope.payload_type != PAYLOAD_TYPE:
             message = f"envelope: expected payloadType {PAYLOAD_TYPE}"
             raise MalformedError(message)
-        signatures = {one.keyid: decode_base64(one.sig) for one in envelope.signatures}
-        order = [one.keyid for one in envelope.signatures]
-        if not 0 < len(order) <= _MOST_SIGNATURES or order != sorted(signatures):
-            message = "envelope: expected one or two signatures, ascending by keyid"
-            raise MalformedError(message)
+        signatures = _read_signatures(envelope.signatures)
         return cls(raw, decode_base64(envelope.payload), signatures)
+
+    @classmethod
+    def rebuild(cls, payload: bytes, rows: Sequence[Signature]) -> "Envelope":
+        """The one envelope of a payload and its signatures.
+
+        Raises:
+            MalformedError: as `parse`.
+        """
+        signatures = _read_signatures(rows)
+        raw = encode_json(_Envelope(encode_base64(payload), PAYLOAD_TYPE, tuple(rows)))
+        if len(raw) > limits.ENVELOPE:
+            message = f"envelope has {len(raw)} bytes, at most {limits.ENVELOPE}"
+            raise MalformedError(message)
+        return cls(raw, payload, signatures)
+
+    @property
+    def rows(self) -> tuple[Signature, ...]:
+        """The signatures as JSON spells them."""
+        return tuple(
+            Signature(keyid, encode_base64(signature))
+            for keyid, signature in self.signatures.items()
+        )
 
     @cached_property
     def signed(self) -> bytes:
         """The bytes under each signature."""
         return pre_authentication_encoding(self.payload)
+
+
+def _read_signatures(rows: Sequence[Signature]) -> dict[str, bytes]:
+    signatures = {one.keyid: decode_base64(one.sig) for one in rows}
+    order = [one.keyid for one in rows]
+    if not 0 < len(order) <= _MOST_SIGNATURES or order != sorted(signatures):
+        message = "envelope: expected one or two signatures, ascending by keyid"
+        raise MalformedError(message)
+    return signatures
 
 
 def pre_authentication_encoding(payload: bytes) -> bytes:

@@ -68,29 +68,40 @@ def key_hash(key: str) -> bytes:
     return sha256(key.encode())
 
 
-def predicate_type(leaf: bytes) -> str:
-    """What an entry says it is; empty if it does not say."""
-    try:
-        payload = decode_base64(msgspec.json.decode(leaf)["payload"])
-        return str(msgspec.json.decode(payload)["predicateType"])
-    except (ValueError, TypeError, KeyError, RecursionError, MalformedError):
-        return ""
-
-
 def index_keys(leaf: bytes) -> tuple[str, ...]:
     """The key strings of an entry, each once; a seal has none."""
     if not leaf.startswith(FIRST_BYTE):
         return ()
     try:
-        envelope = msgspec.json.decode(leaf)
-        statement = msgspec.json.decode(decode_base64(envelope["payload"]))
+        payload = decode_base64(msgspec.json.decode(leaf)["payload"])
+    except _NO_ENVELOPE:
+        return ()
+    return keys_of_payload(payload)
+
+
+def keys_of_payload(payload: bytes) -> tuple[str, ...]:
+    """The same, of the statement inside an entry's envelope."""
+    try:
+        statement = msgspec.json.decode(payload)
         family = _FAMILY.fullmatch(statement["predicateType"])
         predicate = statement["predicate"]
-    except (ValueError, TypeError, KeyError, RecursionError, MalformedError):
+        subject = statement.get("subject")
+    except _NO_ENVELOPE:
         return ()
-    if not isinstance(predicate, dict) or family is None:
+    if not isinstance(predicate, dict):
         return ()
-    return tuple(dict.fromkeys(_keys(family[1], predicate, statement.get("subject"))))
+    return tuple(dict.fromkeys(_keys(family[1] if family else "", predicate, subject)))
+
+
+_NO_ENVELOPE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
+    MalformedError,
+)
+"""What it takes to say that bytes are not an envelope, or not a statement."""
 
 
 def _member(predicate: dict[str, object], name: str, shape: re.Pattern[str]) -> str:

@@ -128,6 +128,19 @@ class Statement:
         return spell(self.predicate.identity, self.registers)
 
 
+def predicate_type_of(payload: bytes) -> str:
+    """What a statement says it is.
+
+    Raises:
+        MalformedError: not a statement.
+    """
+    try:
+        return msgspec.json.decode(payload, type=_Head).predicate_type
+    except (ValueError, RecursionError) as error:
+        message = f"not a statement: {error}"
+        raise MalformedError(message) from error
+
+
 def parse(payload: bytes) -> Statement:
     """Read a statement.
 
@@ -135,11 +148,7 @@ def parse(payload: bytes) -> Statement:
         UncheckedError: a predicate type that this version does not know.
         MalformedError: anything that PROTOCOL.md 2.1 does not allow.
     """
-    try:
-        predicate_type = msgspec.json.decode(payload, type=_Head).predicate_type
-    except (ValueError, RecursionError) as error:
-        message = f"not a statement: {error}"
-        raise MalformedError(message) from error
+    predicate_type = predicate_type_of(payload)
     shape = _SHAPES.get(predicate_type)
     if shape is None:
         message = f"unknown predicateType {shown(predicate_type)}; upgrade pcrlog"

@@ -14,18 +14,19 @@ from pcrlog.authority import Authority, check_target
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint, cosignatures, open_checkpoint
 from pcrlog.encoding import format_time
-from pcrlog.entry import Entry, parse_entry
+from pcrlog.entry import Entry, read_entry
 from pcrlog.errors import (
     MalformedError,
     PcrlogError,
     UncheckedError,
     VerificationError,
 )
-from pcrlog.index_keys import index_keys, key_hash, predicate_type
+from pcrlog.index_keys import key_hash, keys_of_payload
 from pcrlog.merkle import Proof, check_consistency, check_inclusion, leaf_hash
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Policy, Quorum
 from pcrlog.seal import Seal
+from pcrlog.statement import predicate_type_of
 from pcrlog.verification.checks import CheckStatus, Recorder
 
 SKIPPED_FAMILY = "urn:pcrlog:info:"
@@ -269,7 +270,7 @@ class Evidence:
         included = self._bundle.entries[index]
         try:
             check_inclusion(
-                leaf_hash(included.leaf),
+                leaf_hash(included.envelope.raw),
                 index,
                 checkpoint.size,
                 included.proof,
@@ -278,11 +279,12 @@ class Evidence:
         except VerificationError as error:
             recorder.note("entries.inclusion", "fail", "each in the tree", str(error))
             return (), None
-        keys = index_keys(included.leaf) or ("none",)
+        payload = included.envelope.payload
+        keys = keys_of_payload(payload) or ("none",)
         try:
-            return keys, parse_entry(index, included.leaf)
+            return keys, read_entry(index, included.envelope)
         except UncheckedError as error:
-            if predicate_type(included.leaf).startswith(SKIPPED_FAMILY):
+            if predicate_type_of(payload).startswith(SKIPPED_FAMILY):
                 return keys, None
             recorder.note("entries.authority", "unchecked", _AUTHORITY, str(error))
         except MalformedError as error:

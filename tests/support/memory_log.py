@@ -16,7 +16,7 @@ from pcrlog.bundle import Answer, Bundle, Included
 from pcrlog.checkpoint import Checkpoint, cosign
 from pcrlog.encoding import encode_base64, format_time
 from pcrlog.entry import Entry, parse_entry
-from pcrlog.envelope import sign_envelope
+from pcrlog.envelope import Envelope, sign_envelope
 from pcrlog.gather import Subject, gather
 from pcrlog.keys import SigningKey
 from pcrlog.measurement import PLATFORMS
@@ -269,7 +269,7 @@ class MemoryLog:
         """A leaf and its inclusion in the newest checkpoint."""
         size = len(self.leaves)
         proof = merkle.prove_inclusion(index, size, self.node)
-        return Included(self.leaves[index], proof)
+        return Included(Envelope.parse(self.leaves[index]), proof)
 
     def bundle(
         self,
@@ -300,9 +300,10 @@ class MemoryLog:
     def assemble(self, answers: dict[str, Answer]) -> Bundle:
         """A bundle of these answers and all entries that they name."""
         indices = sorted({i for answer in answers.values() for i in answer.indices})
-        last = self.included(len(self.leaves) - 1)
+        last = len(self.leaves) - 1
+        proof = merkle.prove_inclusion(last, last + 1, self.node)
         entries = {i: self.included(i) for i in indices}
-        return Bundle(self.note, last.leaf, last.proof, answers, entries)
+        return Bundle(self.note, self.leaves[last], proof, answers, entries)
 
     def policy(self, *extra: str, products: str = "", witnesses: str = '"none"') -> str:
         """A policy's TOML that trusts this log; `products` are its tables."""

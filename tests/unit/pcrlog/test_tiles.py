@@ -39,6 +39,13 @@ def test_a_tile_has_one_path(tile: Tile, path: str) -> None:
     assert tiles.parse_path(path) == tile
 
 
+def test_a_level_that_no_tree_reaches_has_the_published_path_and_is_not_read() -> None:
+    path = "tile/15/x123/x456/789.p/41"
+    assert Tile(15, 123_456_789, 41).path() == path
+    with pytest.raises(MalformedError):
+        tiles.parse_path(path)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -50,7 +57,6 @@ def test_a_tile_has_one_path(tile: Tile, path: str) -> None:
         "tile/-1/000",
         "tile/00/000",
         "tile/8/000",
-        "tile/15/x123/x456/789.p/41",
         "tile/64/000",
         "tile/data/000",
         "tile/Entries/000",
