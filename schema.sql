@@ -79,12 +79,17 @@ create table trie_node (
   -- The nodes of the index trie under their hashes: of the newest root, and of older
   -- roots that somebody may still be answering from.
   hash blob primary key check (length(hash) = 32), -- sequencer; SHA-256 of `node`
-  node blob not null,                   -- sequencer; the bytes that are hashed
-  died integer                          -- sequencer; the batch that replaced the node, or
-                                        -- null; it is dropped some batches after that
+  node blob not null                    -- sequencer; the bytes that are hashed
 ) strict, without rowid;
 
-create index trie_node_by_death on trie_node (died) where died is not null;
+create table dead_node (
+  -- Nodes that no newer root leads to; they are dropped some batches later, when the
+  -- sequencer is idle. A table of its own: rows here follow one another on disk, while
+  -- those of `trie_node` are all over it.
+  batch integer not null,               -- sequencer; the batch that replaced the node
+  hash blob not null,                   -- sequencer; of a row of `trie_node`
+  primary key (batch, hash)
+) strict, without rowid;
 
 create table checkpoint (
   -- One row a batch that added leaves. A row is never changed and never deleted.

@@ -128,8 +128,9 @@ class Authority:
             return _NOBODY
         keys, roles = state.keys, state.roles
         for one in taken:
-            left = one.active
-            keys = {keyid: use for keyid, use in keys.items() if keyid in left}
+            # A key that was given another use lost the one it had.
+            left = one.active.items()
+            keys = {keyid: use for keyid, use in keys.items() if (keyid, use) in left}
             roles &= frozenset(one.identity.roles)
         return State(keys, roles)
 
@@ -362,15 +363,23 @@ class Authority:
         return min((since for _, since in declared), default=2**63)
 
     def _compromised(self, keyid: str, index: int, declarer: int = -1) -> bool:
-        """Whether a key is compromised at `index`, but for what `declarer` says."""
+        """Whether a key is compromised at `index`, but for what `declarer` says.
+
+        Who says it again, as later identities do that list the key, adds nothing.
+        """
         declared = self._compromises.get(keyid)
-        return declared is not None and any(
-            since <= index and at != declarer for at, since in declared
-        )
+        if declared is None:
+            return False
+        own = min((since for at, since in declared if at == declarer), default=2**63)
+        return any(since <= index and since < own for _, since in declared)
 
     def _is_void(self, one: _Accepted) -> bool:
         if one.index not in self._void:
-            self._void[one.index] = self._judge_void(one)
+            # Oldest first: no chain is then too long for Python's stack.
+            for name in (REGISTRAR, one.identity.name):
+                for earlier in self._chains.get(name, ()):
+                    if earlier.index <= one.index and earlier.index not in self._void:
+                        self._void[earlier.index] = self._judge_void(earlier)
         return self._void[one.index]
 
     def _judge_void(self, one: _Accepted) -> bool:
@@ -382,7 +391,8 @@ class Authority:
         if one.index == 0:
             return False
         registrar = self.state(REGISTRAR, one.index).keys
-        if any(keyid not in registrar for keyid in one.by_registrar):
+        use = _ROOT if one.identity.name == REGISTRAR else _ENROL
+        if any(registrar.get(keyid) != use for keyid in one.by_registrar):
             return True
         name = self.state(one.identity.name, one.index).keys
         return any(keyid not in name for keyid in one.by_name)

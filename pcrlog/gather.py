@@ -17,7 +17,7 @@ What is found is looked at in form only: whether it counts is judged afterwards,
 verification. What `ask` does with a missing answer is its own affair.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
@@ -88,6 +88,17 @@ class Subject:
         ]
         return list(dict.fromkeys(s.commit for s in sources if s is not None))
 
+    def drop(self, refused: Collection[int]) -> None:
+        """Forget entries, by index, that count for nothing, either way."""
+
+        def kept(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+            return tuple(entry for entry in entries if entry.index not in refused)
+
+        for found in (self.statements, self.rivals, self.rival_statements):
+            found.update({key: kept(entries) for key, entries in found.items()})
+        for by_commit in self.reviews.values():
+            by_commit.update({key: kept(found) for key, found in by_commit.items()})
+
     def entries(self) -> Iterator[Entry]:
         """All entries found here, without those of parts; some stand twice."""
         yield from chain.from_iterable(self.statements.values())
@@ -112,7 +123,10 @@ class Gathering:
         return [found[index] for index in sorted(found)]
 
     def repeats(self) -> frozenset[int]:
-        """Indices of entries whose statement stands at a smaller index already."""
+        """Indices of entries whose statement stands at a smaller index already.
+
+        They count for nothing (PROTOCOL.md 2.1).
+        """
         first: dict[str, int] = {}
         entries = self.entries()
         return frozenset(
@@ -154,7 +168,8 @@ class _Walk:
             found = subject.reviews.setdefault(name, {})
             todo = [(commit, 0) for commit in subject.commits]
             while todo:
-                commit, depth = todo.pop()
+                # Breadth first: each commit is met on its shortest way.
+                commit, depth = todo.pop(0)
                 if commit in found:
                     continue
                 found[commit] = tuple(self.ask(by(name, "source", COMMIT + commit)))

@@ -132,7 +132,8 @@ class Answers:
             UncheckedError: an entry is signed by a key of an unknown algorithm.
         """
         recorder = Recorder()
-        authority = judge_entries(entries, self.opened, recorder)
+        # Every answer was complete, or asking would have raised.
+        authority, _ = judge_entries(entries, self.opened, recorder, complete=True)
         _raise(recorder, ("entries.authority",), self._demands)
         return authority
 
@@ -296,7 +297,7 @@ class _Nodes:
         return self._node(level, index)
 
 
-def read_entry(index: int, leaf: bytes) -> Entry:
+def read_statement(index: int, leaf: bytes) -> Entry:
     """A proven leaf as a statement.
 
     Raises:

@@ -239,6 +239,20 @@ def _words(problem: _Problem) -> str:
     return ". ".join(text.rstrip(".") for text in found if text)
 
 
+def fetch_file(url: str, most: int) -> str:
+    """Hex SHA-256 of what is published at an https URL, of at most `most` bytes.
+
+    Raises:
+        UsageError: not an https URL.
+        TransportError: no answer, or one that is larger.
+    """
+    if not url.startswith("https://"):
+        message = f"cannot fetch {shown(url)}: give its digest, URI#sha256:HEX"
+        raise UsageError(message)
+    base, _, path = url.rpartition("/")
+    return sha256(Client(base)(path, most)).hex()
+
+
 # --- enclaves ------------------------------------------------------------------------
 
 

@@ -94,7 +94,7 @@ def _roots(platform: str, rules: PlatformRules) -> list[bytes]:
 def _check_nonce(document: Document, asked: Asked, recorder: Recorder) -> bool:
     """Whether our nonce is in the document."""
     check, expected = "document.nonce", "the nonce that we sent"
-    if asked.nonce is None:
+    if not asked.nonce:
         recorder.note(check, "unchecked", expected, "none was sent: no proof of life")
         return False
     if document.nonce != asked.nonce:
@@ -125,7 +125,7 @@ def _check_time(
     in_window = now - rules.max_age <= signed <= now + skew
     if in_window and now <= document.leaf_not_after + skew:
         recorder.note(check, "pass", expected, found)
-    elif ours:
+    elif ours and asked.at is None:
         # An old document cannot hold our fresh nonce: it is our clock that is wrong.
         found += ", with our nonce: set this machine's clock"
         recorder.note(check, "unchecked", expected, found)
@@ -139,7 +139,7 @@ def effective_now(document: Document | None, policy: Policy, asked: Asked) -> in
         document is not None
         and policy.clock_attested
         and asked.at is None
-        and asked.nonce is not None
+        and asked.nonce
         and document.nonce == asked.nonce
     ):
         return document.time // 1000

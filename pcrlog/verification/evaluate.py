@@ -36,10 +36,14 @@ class Chain:
 
 
 class Evaluation:
-    """One run over a gathering: the root's chain, and each component's, once."""
+    """One run over a gathering: the root's chain, and each component's, once.
 
-    def __init__(self, judge: Judge, *, incomplete: bool) -> None:
+    `rules` are the root's; they are those of components that the policy does not name.
+    """
+
+    def __init__(self, judge: Judge, rules: Product, *, incomplete: bool) -> None:
         self.judge = judge
+        self.rules = rules
         self.incomplete = incomplete
         self._parts: dict[int, Chain] = {}
 
@@ -100,24 +104,26 @@ class Evaluation:
         parts: list[Chain | None] = []
         for component in components or ():
             part = audits.subject.parts.get((component.product, component.sha256))
-            parts.append(self._part(part, audits.rules) if part else None)
+            parts.append(self._part(part) if part else None)
         return {
             number: links.platform(
                 failed=False,
                 incomplete=incomplete,
                 listed=components is not None,
-                confirmed=bool(audits.components_confirmed),
+                confirmed=len(distinct(audits.components_confirmed))
+                >= audits.rules.counts.reproduction,
                 parts=[self._part_status(part, number - 2) for part in parts],
             )
             for number in (5, 6)
         }
 
-    def _part(self, subject: Subject, rules: Product) -> Chain:
+    def _part(self, subject: Subject) -> Chain:
         known = self._parts.get(id(subject))
         if known is None:
-            own = self.judge.policy.find_product(subject.product)
-            part_rules = msgspec.structs.replace(own or rules, lowest_version=None)
-            known = self._parts[id(subject)] = self.chain(subject, part_rules, None)
+            rules = self.judge.policy.find_product(subject.product)
+            if rules is None:
+                rules = msgspec.structs.replace(self.rules, lowest_version=None)
+            known = self._parts[id(subject)] = self.chain(subject, rules, None)
         return known
 
     @staticmethod
@@ -144,6 +150,8 @@ def _against(releases: Releases, audits: Audits) -> str:
     if releases.conflicts:
         entry, rival = releases.conflicts[0]
         return f"releases {entry.index} and {rival.index} are in conflict"
+    if releases.below_lowest:
+        return f"counts as less than version {releases.rules.lowest_version}"
     for scope, entries in audits.fails.items():
         return f"{entries[0].predicate.issuer} failed it ({scope})"
     return ""

@@ -179,7 +179,9 @@ def check_memory(opened: Opened, memory: Memory | None, recorder: Recorder) -> N
     if old.size == new.size and old.root == new.root:
         recorder.note(check, "pass", expected, found)
         return
-    forked = old.size == new.size or (memory.frozen and new.size > old.size)
+    # A frozen checkpoint is final: nothing larger can belong to the same log.
+    smaller_is_frozen = memory.frozen if old.size < new.size else opened.seal.frozen
+    forked = old.size == new.size or smaller_is_frozen
     if not forked and memory.proof is None:
         recorder.note(check, "unchecked", expected, f"{found}, no proof between them")
         return
@@ -208,6 +210,7 @@ class Evidence:
         self._entries: dict[int, tuple[tuple[str, ...], Entry | None]] = {}
         self._asked: dict[str, tuple[Entry, ...]] = {}
         self.missing: list[str] = []
+        self._unread = False
 
     def ask(self, key: str) -> Sequence[Entry]:
         """The entries under a key that has to be answered."""
@@ -221,6 +224,11 @@ class Evidence:
         if key not in self._asked:
             self._asked[key] = self._read(key) if key in self._bundle.answers else ()
         return self._asked[key]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for was there, and could be read."""
+        return not self.missing and not self._unread
 
     def conclude(self) -> None:
         """Record what `ask` came to: all answers present, all proofs right."""
@@ -286,6 +294,7 @@ class Evidence:
         except UncheckedError as error:
             if predicate_type_of(payload).startswith(SKIPPED_FAMILY):
                 return keys, None
+            self._unread = True
             recorder.note("entries.authority", "unchecked", _AUTHORITY, str(error))
         except MalformedError as error:
             found = f"entry {index}: {error}"
@@ -297,19 +306,28 @@ _AUTHORITY = "each said by who may say it, at its index"
 
 
 def judge_entries(
-    entries: Sequence[Entry], opened: Opened, recorder: Recorder
-) -> Authority:
-    """Check `entries.authority`: the forward pass over all entries found, ascending."""
+    entries: Sequence[Entry], opened: Opened, recorder: Recorder, *, complete: bool
+) -> tuple[Authority, frozenset[int]]:
+    """Check `entries.authority`: the forward pass over all entries found, ascending.
+
+    Where an entry could not be had or read (not `complete`), who may say what cannot be
+    told: nothing is refuted by it then.
+
+    Returns:
+        The authority, and the indices of the entries that it did not accept.
+    """
     authority = Authority(opened.checkpoint.origin)
     known: dict[str, Entry] = {}
+    refused: set[int] = set()
     for entry in entries:
         try:
             authority.accept(entry)
             check_target(entry, known)
-        except UncheckedError as error:
-            recorder.note("entries.authority", "unchecked", _AUTHORITY, str(error))
-        except VerificationError as error:
-            recorder.note("entries.authority", "fail", _AUTHORITY, str(error))
+        except (UncheckedError, VerificationError) as error:
+            refused.add(entry.index)
+            complete = complete and not isinstance(error, UncheckedError)
+            judged: CheckStatus = "fail" if complete else "unchecked"
+            recorder.note("entries.authority", judged, _AUTHORITY, str(error))
         known.setdefault(entry.sha256, entry)
     pinned = opened.log.registrar
     if pinned not in authority.root_keys():
@@ -318,4 +336,4 @@ def judge_entries(
         found = f"entry 0 has no root key {pinned}"
         recorder.note("entries.authority", status, "the policy's registrar", found)
     recorder.note("entries.authority", "pass", _AUTHORITY, f"{len(entries)} entries")
-    return authority
+    return authority, frozenset(refused)

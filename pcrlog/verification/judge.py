@@ -13,24 +13,22 @@ from pcrlog.encoding import parse_time
 from pcrlog.entry import Entry
 from pcrlog.policy import Policy
 from pcrlog.predicates import Revocation
+from pcrlog.statement import MEASUREMENT_REASONS, STATEMENT_REASONS
 
+_REASONS = MEASUREMENT_REASONS + STATEMENT_REASONS
+"""Another reason revokes (PROTOCOL.md 2.5), but lifts nothing."""
 Pins = Mapping[str, Sequence[str]]
 """Name to the keyids that a policy pins for it."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """One run's judgement: `now` for evidence, `at` for what expires (unix seconds).
-
-    `repeats` are the indices of entries that say again, byte for byte, what an earlier
-    one said: they count for nothing (PROTOCOL.md 2.1).
-    """
+    """One run's judgement: `now` for evidence, `at` for what expires (unix seconds)."""
 
     authority: Authority
     policy: Policy
     now: int
     at: int
-    repeats: frozenset[int] = frozenset()
 
     def expired(self, expires: str | None) -> bool:
         """Whether a statement has run out."""
@@ -40,11 +38,13 @@ class Judge:
         """Why a statement speaks for nothing; empty if it may speak for something."""
         distrust = self.policy.distrust
         issuer = entry.predicate.issuer
-        if entry.index in self.repeats:
-            return "repeats an earlier entry"
         if self.authority.is_void(entry):
             return "is void: its key was declared compromised, or lost its standing"
-        if entry.sha256 in distrust.statements or entry.keyid in distrust.keys:
+        if (
+            entry.sha256 in distrust.statements
+            or entry.keyid in distrust.keys
+            or self._distrusted(entry)
+        ):
             return "is distrusted by the policy"
         if issuer in pins:
             pinned = self.authority.pinned(issuer, pins[issuer])
@@ -53,6 +53,11 @@ class Judge:
                     f"is signed by {entry.keyid[:16]}…, which the policy does not pin"
                 )
         return ""
+
+    def _distrusted(self, entry: Entry) -> bool:
+        platform = getattr(entry.predicate, "platform", "")
+        named = {f"{platform}/{m}" for m in entry.statement.measurements}
+        return not named.isdisjoint(self.policy.distrust.measurements)
 
     def revocation_of(
         self, entry: Entry, said: Iterable[Entry], lifting: Pins | None = None
@@ -67,7 +72,9 @@ class Judge:
                 to speak.
         """
         for candidate, revocation in revocations(said):
-            if lifting is not None and self.silent(candidate, lifting):
+            if lifting is not None and (
+                revocation.reason not in _REASONS or self.silent(candidate, lifting)
+            ):
                 continue
             if revocation.statement is None or (
                 revocation.statement == entry.sha256 and self._effective(revocation)

@@ -1,14 +1,26 @@
 """The checks of the release, `release.match` to `policy.distrust`, as recorded.
 
-Evidence against always fails its check. That something is lacking (a release, a pass)
-can only be said when all answers are there; else the check is unchecked.
+Evidence against always fails its check. That something is lacking (a release, a pass),
+or that nothing speaks against it, can only be said when all answers are there; else the
+check is unchecked.
 """
 
 from pcrlog.errors import MalformedError
-from pcrlog.policy import semver
 from pcrlog.verification.audits import distinct
 from pcrlog.verification.checks import CheckStatus, Recorder
 from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
+
+
+_NEED_ALL = (
+    "release.valid",
+    "release.conflict",
+    "release.version",
+    "audits.quorum",
+    "audits.fails",
+    "components",
+    "controls",
+)
+"""What passes only if nothing speaks against it: not while an answer is missing."""
 
 
 def record(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
@@ -18,6 +30,9 @@ def record(chain: Chain, recorder: Recorder, *, incomplete: bool) -> None:
     _record_audits(chain, recorder, incomplete=incomplete)
     _record_platform(chain, recorder)
     _record_distrust(chain, recorder)
+    for check in _NEED_ALL if incomplete else ():
+        expected = "all that was said, of a fresh checkpoint"
+        recorder.note(check, "unchecked", expected, "answers that are not complete")
 
 
 def _lacking(*, incomplete: bool) -> CheckStatus:
@@ -68,12 +83,12 @@ def _record_version(chain: Chain, recorder: Recorder, *, incomplete: bool) -> No
         lacking = _lacking(incomplete=incomplete)
         recorder.note(check, lacking, expected, "no release")
         return
+    status: CheckStatus = "fail" if releases.below_lowest else "pass"
     try:
         lowest = releases.lowest_version()
-        status: CheckStatus = "pass" if semver(lowest) >= semver(wanted) else "fail"
         found = f"this measurement counts as {lowest}, the lowest it was released under"
     except MalformedError as error:
-        status, found = "fail", str(error)
+        found = str(error)
     recorder.note(check, status, expected, found)
 
 
@@ -99,8 +114,7 @@ def _record_audits(chain: Chain, recorder: Recorder, *, incomplete: bool) -> Non
         found = f"{entry.predicate.issuer} failed it in a {scope} (entry {entry.index})"
         recorder.note("audits.fails", "fail", expected, found)
     else:
-        status = "unchecked" if incomplete else "pass"
-        recorder.note("audits.fails", status, expected, "none stands")
+        recorder.note("audits.fails", "pass", expected, "none stands")
 
 
 def _record_platform(chain: Chain, recorder: Recorder) -> None:

@@ -78,20 +78,20 @@ class Releases:
     def conflicts(self) -> list[tuple[Entry, Entry]]:
         """Pairs (release, rival) of one version that differ in a register.
 
-        Any release of this measurement that speaks is asked about, not only the newest:
-        a conflict cannot be shed by releasing the same build under another version.
+        Any release of this measurement is asked about, not only the newest: a conflict
+        cannot be shed by releasing the same build under another version. Only what is
+        void, or rightly revoked, no longer counts; on either side.
         """
         return [
             (entry, rival)
             for entry, release in self.matching
-            if not self.judge.silent(entry, self.rules.pins)
-            and not self._revoked(entry)
+            if not self._withdrawn(entry)
             for rival in self.subject.rivals.get(release.version, ())
             if _differs(entry, release, rival) and not self._withdrawn(rival)
         ]
 
     def _withdrawn(self, rival: Entry) -> bool:
-        """Whether a rival no longer counts: void, or revoked by who may lift."""
+        """Whether a release no longer conflicts: void, or revoked by who may lift."""
         if self.judge.authority.is_void(rival):
             return True
         subject = self.subject
@@ -107,6 +107,17 @@ class Releases:
             )
         ]
         return self.judge.revocation_of(rival, said, self.rules.pins) is not None
+
+    @property
+    def below_lowest(self) -> bool:
+        """Whether the policy refuses the version that this measurement counts as."""
+        wanted = self.rules.lowest_version
+        if wanted is None or not self.subject.releases:
+            return False
+        try:
+            return semver(self.lowest_version()) < semver(wanted)
+        except MalformedError:
+            return True
 
     def lowest_version(self) -> str:
         """The lowest version that this measurement was ever released under.

@@ -6,6 +6,7 @@ and policy call for, the entries in them, and then what these say of the release
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
@@ -68,12 +69,13 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
         UsageError: the policy does not name the product.
     """
     asked = Asked(now, at, nonce)
-    run = _start(policy, product, now, archived=at is not None)
+    run = _start(policy, product, archived=at is not None)
     document = check_document(attestation, policy, run.rules, asked, run.recorder)
     if document is not None:
         run.document, run.platform = document, document.platform
         run.registers = document.registers
     now = effective_now(document, policy, asked)
+    _check_policy(run, now)
     _consult(run, bundle, memory, now, now if at is None else at)
     release = run.chain.releases.newest_valid if run.chain else None
     if document is not None and release is not None:
@@ -95,21 +97,15 @@ def foresee(
     Raises:
         UsageError: the policy does not name the product.
     """
-    run = _start(policy, product, now, archived=False)
+    run = _start(policy, product, archived=False)
+    _check_policy(run, now)
     run.platform, run.registers = platform, registers
     _consult(run, bundle, None, now, now)
     return report(run, _link_1(run))
 
 
-def _start(policy: Policy, product: str, now: int, *, archived: bool) -> Run:
+def _start(policy: Policy, product: str, *, archived: bool) -> Run:
     rules = policy.product(product)
-    recorder = Recorder()
-    expected = f"valid until {format_time(policy.valid_until)}"
-    if now < policy.valid_until:
-        recorder.note("policy.valid", "pass", expected, "valid")
-    else:
-        found = "the policy has run out: get a newer one"
-        recorder.note("policy.valid", "unchecked", expected, found)
     logs = policy.logs.values()
     platforms = [policy.platforms[name] for name in rules.platforms]
     demands = Demands(
@@ -122,7 +118,16 @@ def _start(policy: Policy, product: str, now: int, *, archived: bool) -> Run:
         archived=archived,
         archives=policy.archives,
     )
-    return Run(policy, product, rules, demands, recorder)
+    return Run(policy, product, rules, demands, Recorder())
+
+
+def _check_policy(run: Run, now: int) -> None:
+    expected = f"valid until {format_time(run.policy.valid_until)}"
+    if now < run.policy.valid_until:
+        run.recorder.note("policy.valid", "pass", expected, "valid")
+    else:
+        found = "the policy has run out: get a newer one"
+        run.recorder.note("policy.valid", "unchecked", expected, found)
 
 
 def _consult(
@@ -134,16 +139,25 @@ def _consult(
     run.opened = open_log(bundle, run.policy, recorder, now) if bundle else None
     if bundle is None or run.opened is None:
         return
+    run.demands = replace(
+        run.demands,
+        witnesses=run.opened.log.witnesses is not None,
+        index_monitors=run.opened.log.index_monitors is not None,
+    )
     check_memory(run.opened, memory, recorder)
     if run.registers is None or run.platform is None:
         return
     evidence = Evidence(bundle, run.opened, recorder)
     gathering = _gather(run, evidence, run.registers, run.platform)
-    run.authority = judge_entries(gathering.entries(), run.opened, recorder)
+    entries, opened, complete = gathering.entries(), run.opened, evidence.complete
+    run.authority, refused = judge_entries(entries, opened, recorder, complete=complete)
+    nothing = refused | gathering.repeats()
+    for one in gathering.subjects if nothing else ():
+        one.drop(nothing)
     log_checks = [name for name in LOG if run.demands.require(name, "unchecked")]
     incomplete = not recorder.all([*log_checks, *ANSWERS])
-    judge = Judge(run.authority, run.policy, now, at, gathering.repeats())
-    evaluation = Evaluation(judge, incomplete=incomplete)
+    judge = Judge(run.authority, run.policy, now, at)
+    evaluation = Evaluation(judge, run.rules, incomplete=incomplete)
     chain = evaluation.chain(gathering.subjects[0], run.rules, run.registers)
     record(chain, recorder, incomplete=incomplete)
     if recorder.any(("release.version", "policy.distrust"), "fail"):
@@ -170,9 +184,9 @@ def _gather(
     measurements = spell(PLATFORMS[platform].identity, registers)
     subject = Subject(run.product, platform, measurements, names)
 
-    def auditors_of(product: str, above: Sequence[str]) -> Sequence[str]:
+    def auditors_of(product: str, _above: Sequence[str]) -> Sequence[str]:
         rules = run.policy.find_product(product)
-        return above if rules is None else [one.name for one in rules.auditors]
+        return names if rules is None else [one.name for one in rules.auditors]
 
     gathering = gather(subject, evidence.ask, evidence.ask_if_there, auditors_of)
     evidence.conclude()

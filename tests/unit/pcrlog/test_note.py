@@ -67,7 +67,7 @@ def test_the_published_signing_key_signs_the_published_note(vectors: Path) -> No
             COSIGNATURE,
         ),
         (
-            "example.org/key+57bfe580+BAFFLINGNESS+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "example.org/key+57bfe580+BAFFLINGNESS+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             COSIGNATURE,
         ),
     ],
@@ -153,7 +153,6 @@ def test_what_is_almost_a_note_is_refused(data: bytes) -> None:
         pytest.param("\u2014 log.example/pcr AAAAAA==", id="key-hash-alone"),
         pytest.param("\u2014 log.example/pcr AAAAAAB=", id="bits-after-the-end"),
         pytest.param("\u2014 log.example/pcr A-_AAAA=", id="url-alphabet"),
-        pytest.param("", id="empty"),
     ],
 )
 def test_what_is_almost_a_signature_line_condemns_the_note(line: str) -> None:

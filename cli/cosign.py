@@ -1,0 +1,407 @@
+"""`pcrlog cosign`: publish the result of a rebuild or a review.
+
+What is about to be co-signed is first verified against the log, with the auditor's own
+policy; the auditor's own registers are compared with the release's; and a `pass` is
+refused where they differ, or where the release no longer stands.
+"""
+
+from dataclasses import dataclass
+
+import click
+from msgspec import Struct
+
+from cli import signers
+from cli.logs import Access, View, reach
+from cli.looking import Found, is_same, look
+from cli.measurements import measured
+from cli.options import (
+    Session,
+    SpeakOptions,
+    json_option,
+    measured_options,
+    moment,
+    speak_options,
+    takes,
+)
+from cli.output import BAD, DIM, GOOD, Row, say
+from cli.speaking import (
+    Plan,
+    Published,
+    common,
+    compose,
+    conclude,
+    find_speaker,
+    published_rows,
+    refuse,
+    title,
+    undecided,
+)
+from pcrlog import limits
+from pcrlog.encoding import format_time, parse_time
+from pcrlog.entry import Entry
+from pcrlog.errors import UsageError
+from pcrlog.index_keys import by
+from pcrlog.measurement import Registers, subject_of
+from pcrlog.predicates import Audit, Basis, Document, OpenFindings, Release
+from pcrlog.statement import (
+    CONTROLS_REVIEW,
+    REPRODUCTION,
+    SCOPES,
+    SOURCE_REVIEW,
+    Statement,
+)
+from pcrlog.verification.audits import digest_of
+
+_SEVERITIES = ("critical", "high", "medium", "low")
+_DAY = 86_400
+
+
+class _Cosign(SpeakOptions, frozen=True, kw_only=True):
+    index: int | None
+    scope: str
+    result: str
+    measurements: str | None
+    pcrs: tuple[str, ...]
+    components_complete: bool
+    open_findings: str | None
+    commit: str | None
+    basis: int | None
+    report: str | None
+    performed: str | None
+    expires: str | None
+
+
+class Differs(Struct, frozen=True):
+    """The auditor's registers and the release's, which are not the same."""
+
+    error: str
+    entry: int
+    release: dict[str, str]
+    ours: dict[str, str]
+
+
+@click.command("cosign")
+@click.argument("index", type=click.IntRange(min=0), required=False)
+@click.option("--scope", type=click.Choice(SCOPES), required=True)
+@click.option(
+    "--result", type=click.Choice(["pass", "qualified", "fail"]), required=True
+)
+@measured_options
+@click.option(
+    "--components-complete",
+    is_flag=True,
+    help="The release's list of components is complete.",
+)
+@click.option(
+    "--open",
+    "open_findings",
+    metavar="SEVERITY=N,…",
+    help="Findings that are open: critical, high, medium, low; with qualified.",
+)
+@click.option("--commit", metavar="HEX", help="Review a commit that nobody released.")
+@click.option(
+    "--basis",
+    type=click.IntRange(min=0),
+    metavar="INDEX",
+    help="Your earlier review that this one builds on.",
+)
+@click.option("--report", metavar="URI:SHA256", help="The report.")
+@click.option("--performed", metavar="TIME", help="When it was done; now if left out.")
+@click.option("--expires", metavar="TIME", help="A time, or a duration such as 90d.")
+@speak_options
+@json_option
+@takes(_Cosign)
+def cosign_command(session: Session, options: _Cosign) -> int:
+    """Publish the result of a rebuild or a review of the release at INDEX.
+
+    The log is asked first whether that release still stands, and your registers are
+    compared with it: a pass is refused where they differ (exit 4).
+    """
+    if options.policy is None:
+        message = "cosign verifies first: --policy FILE (or PCRLOG_POLICY)"
+        raise UsageError(message)
+    _check_options(options)
+    access = reach(session, options)
+    signer = None if options.output else signers.load(options.key)
+    keyid = signer.public.keyid if signer else None
+    with session.output.progress(f"asking {access.client.url}"):
+        work = _find_work(session, access, options, keyid)
+    own = measured(options.measurements, options.pcrs, wanted=False)
+    refusal = _refusal(session, options, work, own)
+    if refusal is not None:
+        return refusal
+    statement = _statement(session, access, options, work, own)
+    known = _known(work, statement, options)
+    if known is not None and not options.output:
+        index, digest = known.index, known.sha256
+        result = Published(
+            title(statement), access.origin, index, digest, known=True, proven=True
+        )
+        session.output.result(result, published_rows(result))
+        return 0
+    plan = Plan(options.key, options.output, options.wait)
+    return undecided(conclude(session, access, statement, plan))
+
+
+# --- what it is about ----------------------------------------------------------------
+
+
+@dataclass
+class _Work:
+    """Who speaks, about which release (or commit), and what the log says of it."""
+
+    name: str
+    view: View
+    entry: Entry | None = None
+    release: Release | None = None
+    found: Found | None = None
+    commit: str | None = None
+    basis: Basis | None = None
+
+
+def _check_options(options: _Cosign) -> None:
+    on_source = options.scope == SOURCE_REVIEW
+    problem = None
+    if (options.index is None) == (options.commit is None):
+        problem = "say what it is about: INDEX of a release, or --commit HEX"
+    elif options.commit and not on_source:
+        problem = f"a {options.scope} is about a release: INDEX"
+    elif options.basis is not None and not on_source:
+        problem = "--basis belongs to a source-review"
+    elif options.components_complete and options.scope != REPRODUCTION:
+        problem = "--components-complete belongs to a reproduction"
+    elif (options.measurements or options.pcrs) and on_source:
+        problem = "a source-review is about a commit: no registers"
+    elif (options.open_findings is None) == (options.result == "qualified"):
+        problem = "--open goes with --result qualified, and is required there"
+    if problem:
+        raise UsageError(problem)
+
+
+def _find_work(
+    session: Session, access: Access, options: _Cosign, keyid: str | None
+) -> _Work:
+    entry = None if options.index is None else access.entry(options.index)
+    release = None
+    if entry is not None:
+        if not isinstance(entry.predicate, Release):
+            message = f"entry {entry.index} is no release: {title(entry.statement)}"
+            raise UsageError(message)
+        release = entry.predicate
+    names = _names(access, options, release)
+    if release is None or entry is None:
+        work = _Work("", access.identities(*names), commit=options.commit)
+    else:
+        found = look(
+            access, release.product, entry.statement.registers, session.now, names
+        )
+        commit = release.source.commit if release.source else None
+        work = _Work("", found.view, entry, release, found, commit)
+    if keyid is None:
+        work.name = names[0]
+    else:
+        work.name = find_speaker(work.view, names, keyid)
+    if options.scope == SOURCE_REVIEW:
+        if work.commit is None:
+            message = "the release names no commit: there is no source to review"
+            raise UsageError(message)
+        key = f"commit=gitCommit:{work.commit}"
+        work.view = access.said(work.name, "source", key)
+        work.basis = _basis(access, options, work.name)
+    return work
+
+
+def _names(access: Access, options: _Cosign, release: Release | None) -> list[str]:
+    """Who may be speaking: `--as`, or the auditors of the policy."""
+    if options.name:
+        return [options.name]
+    policy = access.rules
+    rules = policy.find_product(release.product) if release else None
+    of_all = [one for p in policy.products.values() for one in p.auditors]
+    names = [one.name for one in (rules.auditors if rules else of_all)]
+    names += [one.name for one in of_all]
+    found = list(dict.fromkeys(names))
+    if not found or (options.output and len(found) > 1):
+        message = "who speaks? --as NAME (the policy does not tell)"
+        raise UsageError(message)
+    return found
+
+
+def _basis(access: Access, options: _Cosign, name: str) -> Basis | None:
+    if options.basis is None:
+        return None
+    entry = access.entry(options.basis)
+    review = entry.predicate
+    if (
+        not isinstance(review, Audit)
+        or review.scope != SOURCE_REVIEW
+        or review.issuer != name
+    ):
+        message = f"entry {entry.index} is no source-review by {name}"
+        raise UsageError(message)
+    commit = entry.statement.registers["commit"].partition(":")[2]
+    return Basis(commit, entry.sha256)
+
+
+# --- whether to say it ---------------------------------------------------------------
+
+
+def _refusal(
+    session: Session, options: _Cosign, work: _Work, own: Registers
+) -> int | None:
+    """Refuse what the log, or the auditor's own registers, speak against."""
+    found, entry, release = work.found, work.entry, work.release
+    if found is None or entry is None or release is None:
+        return None
+    against = found.releases.against(entry, release)
+    if against and options.result != "fail":
+        words = f"{title(entry.statement)} (entry {entry.index}) {against}"
+        return refuse(session, {"error": words, "entry": entry.index}, words)
+    if found.releases.conflicts:
+        _, rival = found.releases.conflicts[0]
+        session.output.remark(f"entry {rival.index} contradicts this release")
+    if options.scope == REPRODUCTION and not own and options.result == "pass":
+        message = "which registers came out? --measurements rebuilt.json"
+        raise UsageError(message)
+    theirs = entry.statement.registers
+    required = {"PCR0", "PCR1", "PCR2"} & set(theirs)
+    differ = [n for n in theirs if n in own and own[n] != theirs[n]]
+    differ += [n for n in required if own and n not in own]
+    if differ and options.result != "fail":
+        return _refuse_differing(session, entry, own, options)
+    if (
+        options.scope == REPRODUCTION
+        and options.result == "fail"
+        and own
+        and not differ
+    ):
+        message = "these registers are the release's: that rebuild did not fail"
+        raise UsageError(message)
+    return None
+
+
+def _refuse_differing(
+    session: Session, entry: Entry, own: Registers, options: _Cosign
+) -> int:
+    theirs = entry.statement.registers
+    words = f"your registers are not those of entry {entry.index}: no {options.result}"
+    rows = []
+    for name in sorted({*theirs, *own}, key=lambda one: (len(one), one)):
+        mine, its = own.get(name), theirs.get(name)
+        if mine == its:
+            rows.append(Row(((f"  {name:<6}", DIM), ("same  ", GOOD)), mine or ""))
+            continue
+        rows.append(Row(((f"  {name:<6}", DIM), ("theirs", BAD)), f" {its or '-'}"))
+        rows.append(Row(((" " * 8, DIM), ("yours ", BAD)), f" {mine or '-'}"))
+    rows.append(
+        say(
+            "If this is what the named commit builds to: pcrlog cosign --scope"
+            f" reproduction --result fail --measurements FILE {entry.index}"
+        )
+    )
+    value = Differs(words, entry.index, dict(theirs), dict(own))
+    return refuse(session, value, words, rows)
+
+
+# --- the statement -------------------------------------------------------------------
+
+
+def _statement(
+    session: Session, access: Access, options: _Cosign, work: _Work, own: Registers
+) -> Statement:
+    now = session.now
+    performed = moment(options.performed, now, option="--performed")
+    performed = performed or format_time(now)
+    expires = moment(options.expires, now, option="--expires")
+    members: dict[str, object] = {
+        "scope": options.scope,
+        "result": options.result,
+        "performed": performed,
+        "report": _report(options.report),
+        "open": _open(options.open_findings),
+    }
+    if options.scope == SOURCE_REVIEW:
+        platform = "source"
+        registers: Registers = {"commit": f"gitCommit:{work.commit}"}
+        members["basis"] = work.basis
+    else:
+        platform, registers = _about_release(options, work, own, members)
+        if options.scope == CONTROLS_REVIEW and options.result != "fail":
+            latest = parse_time(performed) + limits.CONTROLS_REVIEW_DAYS * _DAY
+            expires = expires or format_time(latest)
+    predicate = Audit(
+        **common(access, work.name, now, platform),  # type: ignore[arg-type] # a dict of members
+        **members,  # type: ignore[arg-type] # as above
+        expires=expires,
+    )
+    return compose(predicate, registers)
+
+
+def _about_release(
+    options: _Cosign, work: _Work, own: Registers, members: dict[str, object]
+) -> tuple[str, Registers]:
+    """Platform and registers of an audit of a release; fills in its `members`."""
+    entry, release = work.entry, work.release
+    if entry is None or release is None:
+        message = f"a {options.scope} is about a release: INDEX"
+        raise UsageError(message)
+    registers = dict(entry.statement.registers)
+    if options.scope == CONTROLS_REVIEW:
+        if release.controls is None:
+            message = "the release lists no controls (not even none): nothing to review"
+            raise UsageError(message)
+        members["controls"] = digest_of(release.controls)
+        return release.platform, registers
+    if release.source is None:
+        message = "the release names no source: there was nothing to rebuild"
+        raise UsageError(message)
+    members["source"] = release.source
+    members["recipe"] = release.build.recipe.sha256 if release.build else None
+    if options.components_complete:
+        if release.components is None:
+            message = "the release lists no components (not even none)"
+            raise UsageError(message)
+        members["components"] = digest_of(release.components)
+    if options.result == "fail":
+        members["found"] = subject_of(own)
+        return release.platform, registers
+    # A register that a rebuild cannot tell (such as PCR3, a role) is left out.
+    return release.platform, {n: d for n, d in registers.items() if n in own}
+
+
+def _known(work: _Work, statement: Statement, options: _Cosign) -> Entry | None:
+    """The same, said before."""
+    predicate = statement.predicate
+    if not isinstance(predicate, Audit):
+        return None
+    ignored = [] if options.performed else ["performed"]
+    if options.scope == CONTROLS_REVIEW and not options.expires:
+        ignored.append("expires")
+    for measurement in statement.measurements:
+        key = by(work.name, predicate.platform, measurement)
+        for entry in reversed(work.view.ask(key)):
+            if is_same(entry.statement, statement, *ignored):
+                return entry
+    return None
+
+
+def _report(text: str | None) -> Document | None:
+    if text is None:
+        return None
+    uri, _, digest = text.rpartition(":")
+    return Document(uri, digest)
+
+
+def _open(text: str | None) -> OpenFindings | None:
+    if text is None:
+        return None
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        severity, _, number = part.strip().partition("=")
+        if severity in found or not (number.isascii() and number.isdigit()):
+            break
+        found[severity] = int(number)
+    if set(found) != set(_SEVERITIES):
+        message = f"--open: expected critical=0,high=0,medium=0,low=0, got {text!r}"
+        raise UsageError(message)
+    return OpenFindings(**found)

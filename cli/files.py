@@ -1,0 +1,89 @@
+"""Files as commands read and write them: bounded, atomic, never overwritten unasked."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from pcrlog.errors import UsageError
+
+
+def read(path: str, most: int) -> bytes:
+    """A file's bytes, at most `most`; `-` is standard input.
+
+    Raises:
+        UsageError: it cannot be read, or is larger.
+    """
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UsageError(message) from error
+    if len(data) > most:
+        message = f"{path} has more than {most} bytes"
+        raise UsageError(message)
+    return data
+
+
+def write_new(
+    path: str, data: bytes, *, mode: int = 0o644, force: bool = False
+) -> None:
+    """Write a file whole or not at all; an existing one only with `force`.
+
+    Raises:
+        UsageError: it exists, or cannot be written.
+    """
+    if path == "-":
+        os.write(1, data)
+        return
+    target = Path(path)
+    try:
+        if force:
+            replace(target, data, mode=mode)
+            return
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        message = f"{path} exists; it is left as it is. Name another, or remove it"
+        raise UsageError(message) from error
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UsageError(message) from error
+
+
+def replace(target: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Put `data` in the place of a file: a reader sees the old bytes or the new ones.
+
+    A crash before the rename leaves the old file, and a temporary one beside it.
+    """
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def digest(path: str) -> tuple[str, int]:
+    """Hex SHA-256 and size of a file, however large.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            return found, file.tell()
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UsageError(message) from error

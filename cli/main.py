@@ -1,0 +1,114 @@
+"""`pcrlog`: the table of commands, and how each of them ends.
+
+Exit status (PROTOCOL.md section 4): 0 done or verified, 2 usage, 3 could not check, 4
+refuted or refused, 130 interrupted. 1 is left to a crash. Commands are imported when
+they are called; their one line of help stands here, so that `--help` imports none, and
+a test compares it with the command's own.
+"""
+
+import importlib
+import sys
+import time
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from cli.options import Session
+from cli.output import Output
+from pcrlog.errors import PcrlogError, UsageError
+
+INTERRUPTED = 130
+
+COMMANDS = {
+    "verify": ("cli.verify", "Check an enclave against everything the log says."),
+    "identify": ("cli.lookup", "What does the log call this? Never says verified."),
+    "lookup": ("cli.lookup", "List releases or identities, with the index's proof."),
+    "show": ("cli.show", "Show an entry of the log, proven to be in it."),
+    "ready": ("cli.ready", "Would this policy accept these registers now?"),
+    "bundle": ("cli.bundle", "Fetch what verifying offline needs, in one file."),
+    "policy": ("cli.policy", "Change, explain and check a policy file."),
+    "keys": ("cli.keys", "Make and show keys."),
+    "identity": ("cli.identities", "Enrol a name, change its keys, show them."),
+    "release": ("cli.release", "Publish which registers a version boots to."),
+    "cosign": ("cli.cosign", "Publish the result of a rebuild or a review."),
+    "revoke": ("cli.revoke", "Say that a release or an audit no longer stands."),
+    "sign": ("cli.statements", "Sign a statement made elsewhere."),
+    "submit": ("cli.statements", "Hand a signed statement to its log."),
+    "wait": ("cli.statements", "Wait for the log's decision on a submission."),
+}
+"""Command to module and help, in the order in which `--help` lists them."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        _ctx: click.Context,
+        cmd_name: str,
+    ) -> click.Command | None:
+        """A command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(
+        self,
+        _ctx: click.Context,
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """The list in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pcrlog")
+def pcrlog() -> None:
+    """Who vouches for what this enclave runs, and does anybody warn against it?
+
+    Exit status: 0 done or verified, 2 usage, 3 could not check, 4 refuted or refused.
+    """
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    output = Output()
+    session = Session(clock=time.time, output=output)
+    try:
+        found = pcrlog.main(args, "pcrlog", standalone_mode=False, obj=session)
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
+    except click.ClickException as error:
+        _report(output, _words(error), UsageError.exit_code)
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except PcrlogError as error:
+        _report(output, str(error), error.exit_code)
+        return error.exit_code
+    return found if isinstance(found, int) else 0
+
+
+def _words(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    advice = f" (see {context.command_path} --help)" if context else ""
+    return error.format_message() + advice
+
+
+def _report(output: Output, message: str, status: int) -> None:
+    if output.json:
+        output.result({"error": message, "exit_status": status}, ())
+    else:
+        output.error(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

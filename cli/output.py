@@ -1,0 +1,147 @@
+"""What a command says: one result, as text for people or as JSON for programs.
+
+A command hands over a result (data) and the rows that show it. On a terminal the rows
+are printed by `rich`, in colour where the terminal has it; elsewhere as plain text of
+the same shape, without importing `rich`. Results go to standard output; remarks and
+progress go to standard error, and progress only to a terminal.
+"""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO, TypeAlias
+
+from pcrlog.encoding import encode_json
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+Span: TypeAlias = tuple[str, str]
+"""Text and its style, in words that rich knows; empty for plain."""
+
+GOOD = "bold green"
+BAD = "bold red"
+WARN = "yellow"
+STRONG = "bold"
+DIM = "dim"
+PLAIN = ""
+
+_WIDTH = 88
+_NARROWEST, _WIDEST = 40, 100
+_PATIENCE = 1.0
+"""Seconds that something may take before progress is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line: `lead` stands once, `body` is wrapped beside it."""
+
+    lead: Sequence[Span] = ()
+    body: str = ""
+    style: str = PLAIN
+
+    def lines(self, width: int) -> Iterator[list[Span]]:
+        """The row as lines of spans."""
+        indent = sum(len(text) for text, _ in self.lead)
+        room = max(width - indent, 20)
+        wrapped = textwrap.wrap(
+            self.body, room, break_long_words=False, break_on_hyphens=False
+        )
+        first, *rest = wrapped or [""]
+        yield [*self.lead, (first, self.style)]
+        for line in rest:
+            yield [(" " * indent, PLAIN), (line, self.style)]
+
+
+def blank() -> Row:
+    """An empty line."""
+    return Row()
+
+
+def say(body: str, style: str = PLAIN) -> Row:
+    """A row of text alone."""
+    return Row((), body, style)
+
+
+def fact(name: str, value: str, *, width: int = 12) -> Row:
+    """A name and its value, in columns."""
+    return Row(((f"  {name:<{width}}", DIM),), value)
+
+
+class Output:
+    """Where one run's results go; `json` chooses for whom."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self._width = min(
+            max(shutil.get_terminal_size((_WIDTH, 24)).columns, _NARROWEST), _WIDEST
+        )
+
+    def result(self, value: object, rows: Iterable[Row]) -> None:
+        """Print a command's result.
+
+        Args:
+            value: what `--json` prints (canonical JSON, one line).
+            rows: the same for people.
+        """
+        if self.json:
+            sys.stdout.write(encode_json(value).decode() + "\n")
+            sys.stdout.flush()
+        else:
+            self._print(rows, sys.stdout)
+
+    def remark(self, text: str) -> None:
+        """Tell people something beside the result."""
+        self._print([Row((("note: ", WARN),), text)], sys.stderr)
+
+    def error(self, message: str) -> None:
+        """Tell why there is no result."""
+        self._print([Row((("error: ", BAD),), message)], sys.stderr)
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Show that something is going on, once it has taken a second."""
+        if self.json or not sys.stderr.isatty():
+            yield
+            return
+        # Imported here: a wait is a wait on the network, which costs more than this.
+        import threading
+
+        shown: list[Status] = []
+        timer = threading.Timer(_PATIENCE, lambda: shown.append(_spin(text)))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            for status in shown:
+                status.stop()
+
+    def _print(self, rows: Iterable[Row], stream: TextIO) -> None:
+        lines = [line for row in rows for line in row.lines(self._width)]
+        # FORCE_COLOR: whoever reads the pipe shows it on a terminal; rich knows it too.
+        if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+            text = ("".join(span for span, _ in line).rstrip() for line in lines)
+            stream.write("".join(f"{line}\n" for line in text))
+            stream.flush()
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(file=stream, highlight=False, soft_wrap=True)
+        for line in lines:
+            console.print(Text.assemble(*line))
+
+
+def _spin(text: str) -> "Status":
+    from rich.console import Console
+
+    status = Console(stderr=True).status(text)
+    status.start()
+    return status

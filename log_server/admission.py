@@ -1,0 +1,225 @@
+"""Judges one envelope against the log as it is: what may become its next entry.
+
+The web process asks first, so that whoever submits learns at once; the sequencer asks
+again at the entry's index, and its answer is the one that counts. The rules, in order:
+
+1. form: canonical, every member legal, nothing that this version does not know
+2. made for this log
+3. a statement stands once: the known one's index is the answer
+4. a frozen log takes nothing
+5. authority: signature, key, role, `previous` (PROTOCOL.md 2.2)
+6. limits: releases and passes of one issuer about one measurement; never what speaks
+   against something
+7. a revocation of a statement: an own, earlier release or audit, repeated exactly
+8. a release in conflict with one that stands: only if that was asked for
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from log_server.problems import (
+    ConflictError,
+    FrozenError,
+    FullError,
+    TargetError,
+    WrongLogError,
+)
+from pcrlog import limits
+from pcrlog.authority import Authority
+from pcrlog.encoding import parse_time
+from pcrlog.entry import Entry, parse_entry
+from pcrlog.index_keys import by, of_version
+from pcrlog.predicates import REGISTRAR, Audit, Identity, Release, Revocation
+from pcrlog.statement import MEASUREMENT_REASONS, require_known
+
+_LOOKED_AT = 1024
+"""The most statements read to find out whether a release still stands. Beyond that the
+conflict is reported; whoever means it says so."""
+
+
+class View(Protocol):
+    """The log as admission sees it: committed, and in the sequencer this batch too."""
+
+    @property
+    def size(self) -> int:
+        """The next entry's index."""
+        ...
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the last seal was the last."""
+        ...
+
+    def index_of(self, statement: bytes) -> int | None:
+        """The index of the statement with this SHA-256."""
+        ...
+
+    def leaf(self, index: int) -> bytes | None:
+        """The bytes of an entry."""
+        ...
+
+    def newest(self, key: str) -> Iterator[int]:
+        """The entries under a key, newest first."""
+        ...
+
+    def given(self, key: str) -> int:
+        """How many releases and passes stand under a key `v1/by/...`."""
+        ...
+
+
+def admit(
+    envelope: bytes,
+    view: View,
+    authority: Authority,
+    *,
+    conflict_accepted: bool,
+    now: int,
+) -> Entry | int:
+    """The entry that `envelope` becomes at index `view.size`, judged by all rules.
+
+    Instead, the index under which the same statement already stands.
+
+    Raises:
+        MalformedError, UncheckedError: rule 1.
+        WrongLogError, FrozenError, FullError, TargetError, ConflictError: their rules.
+        VerificationError: rule 5.
+    """
+    entry = parse_entry(view.size, envelope)
+    require_known(entry.statement)
+    if entry.predicate.log != authority.origin:
+        message = (
+            f"statement is for log {entry.predicate.log}, this is {authority.origin}"
+        )
+        raise WrongLogError(message)
+    known = view.index_of(bytes.fromhex(entry.sha256))
+    if known is not None:
+        return known
+    if view.frozen:
+        message = f"log {authority.origin} is frozen"
+        raise FrozenError(message)
+    authority.judge(entry)
+    if speaks_for(entry):
+        _check_limit(view, entry)
+    if isinstance(entry.predicate, Revocation):
+        _check_target(view, entry, entry.predicate)
+    if isinstance(entry.predicate, Release) and not conflict_accepted:
+        _check_conflict(view, authority, entry, entry.predicate, now)
+    return entry
+
+
+def kind_of(entry: Entry) -> str:
+    """The kind under which log.db files an entry."""
+    predicate = entry.predicate
+    if isinstance(predicate, Audit):
+        return "fail" if predicate.result == "fail" else "pass"
+    return type(predicate).__name__.lower()
+
+
+def speaks_for(entry: Entry) -> bool:
+    """Whether an entry speaks in favour of a measurement: a release, or a pass."""
+    return kind_of(entry) in {"release", "pass"}
+
+
+def measured_keys(entry: Entry) -> list[str]:
+    """The keys `v1/by/...` of an entry; an identity has none."""
+    if isinstance(entry.predicate, Identity):
+        return []
+    issuer, platform = entry.predicate.issuer, entry.predicate.platform
+    return [by(issuer, platform, m) for m in entry.statement.measurements]
+
+
+def _check_limit(view: View, entry: Entry) -> None:
+    for key in measured_keys(entry):
+        if view.given(key) >= limits.STATEMENTS_PER_MEASUREMENT:
+            message = (
+                f"{key} has {limits.STATEMENTS_PER_MEASUREMENT} releases and passes"
+                " already"
+            )
+            raise FullError(message)
+
+
+def _check_target(view: View, entry: Entry, revocation: Revocation) -> None:
+    if revocation.statement is None:
+        return
+    index = view.index_of(bytes.fromhex(revocation.statement))
+    target = None if index is None else _entry(view, index)
+    if target is None:
+        message = f"no statement {revocation.statement} is in this log yet"
+        raise TargetError(message)
+    predicate = target.predicate
+    if not isinstance(predicate, Release | Audit):
+        message = f"statement {target.index} is neither a release nor an audit"
+        raise TargetError(message)
+    if predicate.issuer != revocation.issuer:
+        message = f"statement {target.index} is by {predicate.issuer}, not your own"
+        raise TargetError(message)
+    ours = (revocation.platform, revocation.identity, entry.statement.registers)
+    theirs = (predicate.platform, predicate.identity, target.statement.registers)
+    if ours != theirs:
+        message = (
+            f"platform, identity and subject are not those of statement {target.index}"
+        )
+        raise TargetError(message)
+
+
+def _check_conflict(
+    view: View, authority: Authority, entry: Entry, release: Release, now: int
+) -> None:
+    """Same product, version, platform and variant; a register of both differs."""
+    ours = entry.statement.registers
+    for index in view.newest(of_version(release.product, release.version)):
+        rival = _entry(view, index)
+        if rival is None or not isinstance(rival.predicate, Release):
+            continue
+        theirs = rival.statement.registers
+        differ = sorted(n for n in ours.keys() & theirs.keys() if ours[n] != theirs[n])
+        if (
+            differ
+            and rival.predicate.platform == release.platform
+            and rival.predicate.variant == release.variant
+            and not authority.is_void(rival)
+            and not _is_revoked(view, authority, rival, now)
+        ):
+            message = (
+                f"release {index} of {release.product} {release.version} names another"
+                f" {', '.join(differ)}"
+            )
+            raise ConflictError(message)
+
+
+def _is_revoked(view: View, authority: Authority, rival: Entry, now: int) -> bool:
+    """Whether a release is revoked at `now`, by its issuer or the registrar."""
+    looked_at = 0
+    for key in _keys_of_revocations(rival):
+        for index in view.newest(key):
+            looked_at += 1
+            if looked_at > _LOOKED_AT:
+                return False
+            entry = _entry(view, index)
+            if (
+                entry is not None
+                and isinstance(entry.predicate, Revocation)
+                and _applies(entry.predicate, rival, now)
+                and not authority.is_void(entry)
+            ):
+                return True
+    return False
+
+
+def _keys_of_revocations(rival: Entry) -> Iterator[str]:
+    if not isinstance(rival.predicate, Identity):
+        for name in (rival.predicate.issuer, REGISTRAR):
+            for measurement in rival.statement.measurements:
+                yield by(name, rival.predicate.platform, measurement)
+
+
+def _applies(revocation: Revocation, rival: Entry, now: int) -> bool:
+    if revocation.reason in MEASUREMENT_REASONS:
+        return True
+    begun = revocation.effective is None or parse_time(revocation.effective) <= now
+    return revocation.statement == rival.sha256 and begun
+
+
+def _entry(view: View, index: int) -> Entry | None:
+    leaf = view.leaf(index)
+    return None if leaf is None else parse_entry(index, leaf)

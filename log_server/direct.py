@@ -1,0 +1,147 @@
+"""Sequences in this process, while no `serve` runs: for init, enroll and freeze.
+
+Whoever holds the lock of the folder stands for both processes at once, and goes the same
+way as they do: intake.db, then a round of the sequencer.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from log_server.config import Config
+from log_server.intake import IntakeReader, IntakeWriter, Submission
+from log_server.ledger import Ledger
+from log_server.problems import UnavailableError
+from log_server.publisher import Publisher
+from log_server.sequencer import Sequencer, Step
+from log_server.store import Decision, Store
+from pcrlog.encoding import sha256
+from pcrlog.errors import UsageError
+from pcrlog.note import NoteSigner
+
+Clock = Callable[[], int]
+
+_FINISH_SECONDS = 30
+_LOOK_AGAIN = 0.01
+
+
+class LockedError(UsageError):
+    """Somebody sequences this log already."""
+
+
+@contextmanager
+def exclusively(config: Config) -> Iterator[None]:
+    """Hold the lock of the folder; the system lets go of it when the process ends.
+
+    Raises:
+        LockedError: a `serve` or another command holds it.
+    """
+    config.lock.parent.mkdir(exist_ok=True)
+    with _locked(config.lock, seconds=0):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, seconds: float) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= end:
+                    message = f"{path} is locked: a `serve` runs in this folder"
+                    raise LockedError(message) from error
+                time.sleep(_LOOK_AGAIN)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def open_sequencer(
+    config: Config, clock: Clock, step: Step = lambda _name: None
+) -> Iterator[Sequencer]:
+    """The sequencer of a log, which has published all that was committed.
+
+    It has a lock of its own: should `serve` be killed, its sequencer still finishes a
+    batch, and the next one waits for that.
+
+    Raises:
+        UsageError: no key, or key, databases and settings are not of one log.
+        LockedError: another sequencer does not end.
+        InconsistencyError: log.db is behind what was published.
+    """
+    with _locked(config.sequencing, _FINISH_SECONDS), ExitStack() as stack:
+        signer = read_log_key(config)
+        ledger = Ledger(config.log_db, signer.public)
+        stack.callback(ledger.close)
+        intake = IntakeReader(config.intake_db)
+        stack.callback(intake.close)
+        publisher = Publisher(ledger, config.public, signer.public)
+        publisher.recover()
+        yield Sequencer(ledger, intake, publisher, signer, clock=clock, step=step)
+
+
+def read_log_key(config: Config) -> NoteSigner:
+    """The log's signing key.
+
+    Raises:
+        UsageError: it is missing, no key, or the key of another origin.
+    """
+    try:
+        signer = NoteSigner.parse(config.log_key.read_text("ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read the log's key: {error}"
+        raise UsageError(message) from error
+    if signer.public.name != config.origin:
+        message = f"the log's key is of {signer.public.name}, want {config.origin}"
+        raise UsageError(message)
+    return signer
+
+
+def submit_directly(config: Config, envelope: bytes, clock: Clock) -> Decision:
+    """Submit an envelope and decide it, and all that waits before it."""
+    store = Store(config.log_db)
+    digest = sha256(envelope)
+    submission = Submission(envelope, digest, conflict_accepted=False, received=clock())
+    try:
+        writer = IntakeWriter(config.intake_db, taken_of(store), lambda: None)
+        row = writer.put(submission).result()
+        writer.close()
+        with open_sequencer(config, clock) as sequencer:
+            while sequencer.progress.taken < row:
+                sequencer.round()
+        with store.committed() as snapshot:
+            decision = snapshot.decision(digest)
+    finally:
+        store.close()
+    if decision is None:
+        message = "the sequencer took the statement and did not decide it"
+        raise UnavailableError(message)
+    return decision
+
+
+def freeze_directly(config: Config, clock: Clock) -> int:
+    """Decide all that waits, then seal for the last time; the log's final size."""
+    with open_sequencer(config, clock) as sequencer:
+        while sequencer.round():
+            pass
+        if not sequencer.progress.frozen:
+            sequencer.round(freeze=True)
+        return sequencer.progress.tree.size
+
+
+def taken_of(store: Store) -> Callable[[], int]:
+    """Asks log.db for the last row that is decided."""
+
+    def taken() -> int:
+        with store.committed() as snapshot:
+            return snapshot.taken()
+
+    return taken

@@ -1,0 +1,270 @@
+"""Checks a whole log from its leaves alone: what a monitor would find, before it does.
+
+One forward pass over the leaves makes everything anew and compares:
+
+1. indices without a gap; every leaf legal, and said by somebody who may say it there
+2. each statement once
+3. seals: place, count, time that never goes back, the index root over all leaves before;
+   `frozen` in the last leaf alone; the last leaf is a seal
+4. a checkpoint for each seal and for nothing else: size, root, signature
+5. log.db: tiles, index, index trie, counts and decisions as the leaves make them
+6. public/: the checkpoint, every tile and every entry bundle, byte for byte
+
+The checkpoint file is read before the database, so that a log may be checked while it is
+served. Plain search is not checked: nobody trusts it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from log_server.admission import kind_of, measured_keys, speaks_for
+from log_server.config import Config
+from log_server.publisher import cut, kinds_of
+from log_server.store import CheckpointRow, Snapshot, Store
+from pcrlog import merkle, trie
+from pcrlog.authority import Authority
+from pcrlog.checkpoint import Checkpoint, open_checkpoint
+from pcrlog.encoding import sha256
+from pcrlog.entry import Entry, parse_leaf
+from pcrlog.errors import PcrlogError
+from pcrlog.index_keys import index_keys, key_hash
+from pcrlog.merkle import HASH_SIZE
+from pcrlog.note import UnverifiedNote, VerifierKey
+from pcrlog.seal import Seal
+from pcrlog.statement import require_known
+from pcrlog.tiles import FULL, HEIGHT, Tile, tiles_of
+
+
+@dataclass
+class Findings:
+    """What is wrong, in words; and how many leaves were checked."""
+
+    wrong: list[str] = field(default_factory=list)
+    leaves: int = 0
+
+    def require(self, condition: object, message: str) -> None:
+        """Note `message` unless `condition` holds."""
+        if not condition:
+            self.wrong.append(message)
+
+
+def check(
+    config: Config, progress: Callable[[int], None] = lambda _done: None
+) -> Findings:
+    """Check the log in a folder; `progress` is told how many leaves are done."""
+    vkey = config.vkey()
+    try:
+        shown = (config.public / "checkpoint").read_bytes()
+    except FileNotFoundError:
+        shown = b""
+    store = Store(config.log_db)
+    try:
+        with store.committed() as snapshot:
+            audit = _Audit(snapshot, vkey)
+            audit.walk(progress)
+            audit.check_tables()
+            _check_files(config, snapshot, vkey, shown, audit.findings)
+    finally:
+        store.close()
+    return audit.findings
+
+
+class _Audit:
+    """The forward pass, and what it has made from the leaves so far."""
+
+    def __init__(self, snapshot: Snapshot, vkey: VerifierKey) -> None:
+        self.findings = Findings()
+        self._snapshot = snapshot
+        self._vkey = vkey
+        self._authority = Authority(vkey.name)
+        self._tree = merkle.Range()
+        self._tiles: dict[tuple[int, int], bytearray] = {}
+        self._trie = trie.MemoryTrie()
+        self._lists: dict[bytes, hashlib._Hash] = {}
+        self._grown: set[bytes] = set()
+        self._given: dict[bytes, int] = {}
+        self._seals = 0
+        self._last: Seal | None = None
+
+    # --- the pass --------------------------------------------------------------------
+
+    def walk(self, progress: Callable[[int], None]) -> None:
+        last_kind = "seal"
+        for index, leaf, statement, kind in self._snapshot.entries():
+            self._require(index == self._tree.size, f"entry {index} follows a gap")
+            try:
+                self._leaf(self._tree.size, leaf, statement, kind)
+            except (PcrlogError, ValueError) as error:
+                self._require(condition=False, message=f"entry {index}: {error}")
+            last_kind = kind
+            progress(self._tree.size)
+        self._require(last_kind == "seal", "the last leaf is not a seal")
+        checkpoints = sum(1 for _ in self._snapshot.checkpoints())
+        self._require(
+            checkpoints == self._seals,
+            f"log.db has {checkpoints} checkpoints, want {self._seals}, one a seal",
+        )
+        self.findings.leaves = self._tree.size
+
+    def _require(self, condition: object, message: str) -> None:
+        self.findings.require(condition, message)
+
+    def _leaf(
+        self, index: int, leaf: bytes, statement: bytes | None, kind: str
+    ) -> None:
+        frozen = self._last is not None and self._last.frozen
+        self._require(not frozen, f"entry {index} comes after the log was frozen")
+        sealed_root = self._root_before(leaf)
+        self._append(leaf)
+        parsed = parse_leaf(index, leaf)
+        if isinstance(parsed, Seal):
+            self._require(kind == "seal", f"entry {index} is filed as {kind}")
+            self._seal(index, parsed, sealed_root)
+            return
+        self._index(parsed)
+        digest = bytes.fromhex(parsed.sha256)
+        filed = (digest, kind_of(parsed))
+        self._require((statement, kind) == filed, f"entry {index} is filed wrongly")
+        # `statement` is unique in log.db, so one that is filed right stands once.
+        require_known(parsed.statement)
+        self._authority.accept(parsed)
+
+    def _append(self, leaf: bytes) -> None:
+        for level, index, node in self._tree.append(merkle.leaf_hash(leaf)):
+            tile_level, rest = divmod(level, HEIGHT)
+            if rest == 0:
+                place = (tile_level, index // FULL)
+                self._tiles.setdefault(place, bytearray()).extend(node)
+
+    def _index(self, entry: Entry) -> None:
+        for key in index_keys(entry.envelope.raw):
+            hashed = key_hash(key)
+            found = self._lists.setdefault(hashed, hashlib.sha256())
+            found.update(entry.index.to_bytes(8))
+            self._grown.add(hashed)
+        if speaks_for(entry):
+            for key in measured_keys(entry):
+                hashed = key_hash(key)
+                self._given[hashed] = self._given.get(hashed, 0) + 1
+
+    def _root_before(self, leaf: bytes) -> bytes:
+        """The index root over all leaves so far, if a seal comes."""
+        if leaf.startswith(b"p"):
+            self._trie.update({key: self._lists[key].digest() for key in self._grown})
+            self._grown.clear()
+        return self._trie.root
+
+    def _seal(self, index: int, seal: Seal, root: bytes) -> None:
+        self._seals += 1
+        earlier = 0 if self._last is None else self._last.time
+        self._last = seal
+        where = f"seal {index}"
+        self._require(seal.count == index, f"{where}: its count is {seal.count}")
+        self._require(seal.time >= earlier, f"{where}: its time goes back")
+        self._require(seal.root == root, f"{where}: index root is {seal.root.hex()}")
+        row = self._snapshot.checkpoint_of_size(index + 1)
+        if row is None:
+            self._require(condition=False, message=f"{where}: it has no checkpoint")
+            return
+        ours = Checkpoint(self._vkey.name, index + 1, self._tree.root())
+        self._require(row.root == ours.root, f"{where}: root is {row.root.hex()}")
+        self._require(row.seal == seal, f"{where}: its checkpoint is filed wrongly")
+        try:
+            signed = open_checkpoint(UnverifiedNote.parse(row.note), self._vkey)
+            self._require(signed == ours, f"{where}: another checkpoint is signed")
+        except PcrlogError as error:
+            self._require(condition=False, message=f"{where}: {error}")
+
+    # --- log.db ----------------------------------------------------------------------
+
+    def check_tables(self) -> None:
+        tiles = {(level, n): hashes for level, n, hashes in self._snapshot.tiles()}
+        for place in tiles.keys() | self._tiles.keys():
+            same = tiles.get(place) == self._tiles.get(place)
+            self._require(same, f"log.db: tile {place[0]}/{place[1]} differs")
+        self._require(
+            dict(self._snapshot.given_rows()) == self._given, "log.db: `given` differs"
+        )
+        self._check_index()
+        self._check_trie()
+        self._check_decisions()
+
+    def _check_index(self) -> None:
+        found: dict[bytes, hashlib._Hash] = {}
+        for hashed, index in self._snapshot.index_rows():
+            found.setdefault(hashed, hashlib.sha256()).update(index.to_bytes(8))
+        for hashed in found.keys() | self._lists.keys():
+            ours, theirs = self._lists.get(hashed), found.get(hashed)
+            same = ours and theirs and ours.digest() == theirs.digest()
+            self._require(same, f"log.db: index of key {hashed.hex()} differs")
+
+    def _check_trie(self) -> None:
+        """Every node below the newest root is there, under its own hash."""
+        newest = self._snapshot.checkpoint()
+        todo = [] if newest is None or newest.index_root == trie.EMPTY_ROOT else [
+            newest.index_root
+        ]
+        while todo:
+            name = todo.pop()
+            try:
+                node = self._snapshot.trie_node(name)
+            except LookupError as error:
+                self._require(condition=False, message=str(error))
+                continue
+            self._require(sha256(node) == name, f"log.db: trie node {name.hex()}")
+            if node[0]:
+                # An inner node ends in the hashes of its two sides.
+                todo += [node[-2 * HASH_SIZE : -HASH_SIZE], node[-HASH_SIZE:]]
+
+    def _check_decisions(self) -> None:
+        for digest, index in self._snapshot.decided():
+            leaf = self._snapshot.leaf(index)
+            found = leaf is not None and leaf.startswith(b"{")
+            self._require(found, f"log.db: decision {digest.hex()} names no statement")
+
+
+# --- public/ -----------------------------------------------------------------------------
+
+
+def _check_files(
+    config: Config,
+    snapshot: Snapshot,
+    vkey: VerifierKey,
+    shown: bytes,
+    findings: Findings,
+) -> None:
+    try:
+        checkpoint = open_checkpoint(UnverifiedNote.parse(shown), vkey)
+    except PcrlogError as error:
+        findings.require(condition=False, message=f"public/checkpoint: {error}")
+        return
+    row = snapshot.checkpoint_of_size(checkpoint.size)
+    if row is None or row.root != checkpoint.root:
+        findings.require(
+            condition=False, message="public/checkpoint is not one of log.db's"
+        )
+        return
+    for tile, needed in _expected(snapshot, row):
+        for kind in kinds_of(tile):
+            path = config.public / kind.path()
+            if path.is_file():
+                same = path.read_bytes() == cut(snapshot, kind)
+                findings.require(same, f"public/{kind.path()} differs")
+            else:
+                findings.require(not needed, f"public/{kind.path()} is missing")
+
+
+def _expected(snapshot: Snapshot, row: CheckpointRow) -> Iterator[tuple[Tile, bool]]:
+    """Every tile ever published; and whether it must be there still.
+
+    A partial tile may go once the full one stands.
+    """
+    previous = 0
+    for checkpoint in snapshot.checkpoints():
+        if checkpoint.size > row.size:
+            return
+        for tile in tiles_of(checkpoint.size, previous):
+            full = row.size >> HEIGHT * (tile.level or 0)
+            yield tile, tile.width == FULL or tile.index >= full // FULL
+        previous = checkpoint.size

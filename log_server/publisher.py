@@ -1,0 +1,197 @@
+"""Writes the files that everybody reads: tiles, entry bundles, and /checkpoint last.
+
+Whatever is written here is cut from log.db after the commit, and can be cut again byte
+for byte (only cosignatures are other people's). The order is the promise to readers: a
+checkpoint is shown when all that it covers can be read.
+
+    tiles, entry bundles -> cosignatures -> /checkpoint -> row `published`
+
+A crash after any of these steps leaves files that nobody asks for yet, or that are right;
+`recover` goes through all steps again. Only if /checkpoint is ahead of log.db, or differs,
+does it refuse: then log.db is an old copy, and going on would sign a second tree of one
+size, a fork.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from log_server.ledger import Ledger
+from log_server.store import CheckpointRow, Snapshot
+from pcrlog.checkpoint import Checkpoint, open_checkpoint
+from pcrlog.errors import InconsistencyError
+from pcrlog.merkle import HASH_SIZE
+from pcrlog.note import UnverifiedNote, VerifierKey
+from pcrlog.tiles import FULL, Tile, encode_bundle, tiles_of
+
+Cosign = Callable[[bytes], Iterable[str]]
+"""A signed note to the signature lines (without LF) of those who cosigned it."""
+
+
+def nobody_cosigns(note: bytes) -> Iterable[str]:
+    """The cosigners of a log that has named none yet."""
+    del note
+    return ()
+
+
+class Publisher:
+    """The one writer of the folder `public`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        public: Path,
+        vkey: VerifierKey,
+        cosign: Cosign = nobody_cosigns,
+    ) -> None:
+        self._ledger = ledger
+        self._public = public
+        self._vkey = vkey
+        self._cosign = cosign
+
+    def recover(self) -> None:
+        """Finish what was committed and not published; do it again to be sure.
+
+        Raises:
+            InconsistencyError: what is published is not what log.db says.
+        """
+        snapshot = self._ledger.snapshot()
+        newest = snapshot.checkpoint()
+        shown = self._shown()
+        if newest is None:
+            if shown is not None:
+                self._refuse(shown, b"", "log.db is empty")
+            return
+        if shown is None:
+            self._publish(snapshot, newest, 0, lambda _step: None)
+            return
+        checkpoint = open_checkpoint(UnverifiedNote.parse(shown), self._vkey)
+        row = _row_of(snapshot, checkpoint)
+        if row is None:
+            self._refuse(shown, newest.note, "log.db does not have it")
+            return
+        published = snapshot.published()
+        if published is None or published[0].batch < row.batch:
+            # The last run wrote the file and did not come to say so: it stands.
+            self._ledger.mark_published(row, shown)
+        # The tiles of the last two checkpoints, since files may be lost with the power.
+        before = snapshot.checkpoint(row.batch - 1)
+        previous = 0 if before is None else before.size
+        if row.batch == newest.batch:
+            self._write_tiles(snapshot, row.size, previous)
+        else:
+            self._publish(snapshot, newest, previous, lambda _step: None)
+
+    def publish(self, step: Callable[[str], None]) -> None:
+        """Publish the newest checkpoint; `step` is told after each step."""
+        snapshot = self._ledger.snapshot()
+        newest, published = snapshot.checkpoint(), snapshot.published()
+        if newest is not None:
+            previous = 0 if published is None else published[0].size
+            self._publish(snapshot, newest, previous, step)
+
+    def _publish(
+        self,
+        snapshot: Snapshot,
+        row: CheckpointRow,
+        previous: int,
+        step: Callable[[str], None],
+    ) -> None:
+        full = self._write_tiles(snapshot, row.size, previous)
+        step("tiles-written")
+        note = row.note + b"".join(
+            line.encode() + b"\n" for line in self._cosign(row.note)
+        )
+        step("cosigned")
+        self._write({self._public / "checkpoint": note})
+        step("checkpoint-written")
+        self._ledger.mark_published(row, note)
+        step("published")
+        self._drop_partials(full)
+
+    def _shown(self) -> bytes | None:
+        try:
+            return (self._public / "checkpoint").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _refuse(self, shown: bytes, ours: bytes, why: str) -> None:
+        message = (
+            f"public/checkpoint shows what was published, but {why}: log.db is an old"
+            " copy, and going on would fork the log. Bring back the newest log.db"
+        )
+        raise InconsistencyError(message, ours=ours, theirs=shown)
+
+    # --- files -----------------------------------------------------------------------
+
+    def _write_tiles(self, snapshot: Snapshot, size: int, previous: int) -> list[Tile]:
+        """Write the tiles that `size` leaves have and `previous` had not."""
+        found = list(tiles_of(size, previous))
+        for tile in found:
+            hashes = snapshot.tile(tile.level or 0, tile.index)
+            files = {self._public / tile.path(): hashes[: tile.width * HASH_SIZE]}
+            if tile.level == 0:
+                bundle = Tile(None, tile.index, tile.width)
+                files[self._public / bundle.path()] = cut_bundle(snapshot, bundle)
+            self._write(files)
+        return [tile for tile in found if tile.width == FULL]
+
+    def _write(self, files: dict[Path, bytes]) -> None:
+        """Put files in place, each whole or not at all, and on disk."""
+        folders = set()
+        for path, data in files.items():
+            folders |= _make_folder(path.parent)
+            hidden = path.with_name(f".{path.name}.new")
+            with hidden.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            hidden.replace(path)
+            folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
+
+    def _drop_partials(self, full: Iterable[Tile]) -> None:
+        # A reader that still wants one falls back to the full tile (C2SP tlog-tiles).
+        for tile in full:
+            kinds = [tile, Tile(None, tile.index)] if tile.level == 0 else [tile]
+            for kind in kinds:
+                partials = self._public / f"{kind.path()}.p"
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.rmtree(partials)
+
+
+def cut_bundle(snapshot: Snapshot, tile: Tile) -> bytes:
+    """The entry bundle of a tile, from log.db."""
+    start = tile.index * FULL
+    return encode_bundle(
+        [leaf for _, leaf in snapshot.leaves(start, start + tile.width)]
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive the loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> set[Path]:
+    """Make a folder and those above it; the ones in which a new name now stands."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir()
+    return {new.parent for new in missing}
+
+
+def _row_of(snapshot: Snapshot, checkpoint: Checkpoint) -> CheckpointRow | None:
+    """The row of a checkpoint, if it is one that log.db has signed."""
+    row = snapshot.checkpoint_of_size(checkpoint.size)
+    return row if row is not None and row.root == checkpoint.root else None

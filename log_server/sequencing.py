@@ -1,0 +1,70 @@
+"""The sequencer's process: rounds, whenever it is woken or a heartbeat is due.
+
+It ends with its parent: the lifeline is a pipe whose other end only the parent holds. It
+takes no signals meant for a terminal or a service: a batch in flight is finished first.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from log_server.config import Config
+from log_server.direct import open_sequencer
+from log_server.sequencer import Sequencer, Step
+from log_server.wake import Bell
+from pcrlog.errors import PcrlogError
+
+_LONGEST_SLEEP = 60
+"""Seconds: a clock that is set back must not put off the next heartbeat for long."""
+
+
+def run_sequencer(
+    config: Config, clock: Callable[[], int], lifeline: Connection
+) -> None:
+    """Sequence until the lifeline ends (the target of the process)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        with open_sequencer(config, clock, _crash_for_tests()) as sequencer:
+            # Held from now on: to have the bell is to be alive (wake.is_heard).
+            bell = Bell(config.wake)
+            _sequence_until(lifeline, bell, sequencer, config, clock)
+    except PcrlogError as error:
+        sys.stderr.write(f"sequencer: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _sequence_until(
+    lifeline: Connection,
+    bell: Bell,
+    sequencer: Sequencer,
+    config: Config,
+    clock: Callable[[], int],
+) -> None:
+    settings, progress = config.settings, sequencer.progress
+    sleep: float = 0
+    while not bell.wait(sleep, [lifeline.fileno()]):
+        heartbeat = progress.time + settings.heartbeat - clock()
+        if sequencer.round():
+            # More may wait already. Let it gather for as long as was asked for.
+            sleep = settings.min_publish_interval
+        elif heartbeat <= 0 and not progress.frozen:
+            sequencer.round(idle_seal=True)
+        else:
+            sequencer.rest()
+            sleep = (
+                _LONGEST_SLEEP if progress.frozen else min(heartbeat, _LONGEST_SLEEP)
+            )
+
+
+def _crash_for_tests() -> Step:
+    """A step that kills this process at the point that PCRLOG_TEST_CRASH names."""
+    point = os.environ.get("PCRLOG_TEST_CRASH")
+
+    def step(name: str) -> None:
+        if name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return step

@@ -1,0 +1,163 @@
+"""/healthz, /metrics, /openapi.json, /api/v1/key: about the server, not the log."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from flask import Blueprint, Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from log_server.config import Config
+from log_server.openapi import document
+from log_server.registrar import root_keyid
+from log_server.responses import parameters, respond, respond_json
+from log_server.store import Store
+from log_server.submissions import Submissions
+
+_LATE_SECONDS = 60
+"""A statement that waits for longer, or a heartbeat that is later, is a fault."""
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the server is: `ok` is what /healthz answers 200 for.
+
+    `seal_age` and `oldest_waiting` are in seconds.
+    """
+
+    ok: bool
+    sequencer: bool
+    size: int
+    seal_age: int
+    frozen: bool
+    waiting: int
+    oldest_waiting: int
+
+
+class Status:
+    """Asks the parts of the server how they are."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        submissions: Submissions,
+        clock: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._submissions = submissions
+        self._clock = clock
+
+    def health(self) -> Health:
+        """How the server is now."""
+        now = self._clock()
+        with self._store.published() as snapshot:
+            published = snapshot.published()
+        backlog = self._submissions.backlog()
+        sequencer = self._submissions.is_alive()
+        frozen = published is not None and published[0].frozen
+        age = now - published[0].time if published is not None else now
+        waited = 0 if backlog.oldest is None else max(0, now - backlog.oldest)
+        late = age > self._config.settings.heartbeat + _LATE_SECONDS and not frozen
+        return Health(
+            ok=sequencer and not late and waited <= _LATE_SECONDS,
+            sequencer=sequencer,
+            size=0 if published is None else published[0].size,
+            seal_age=age,
+            frozen=frozen,
+            waiting=backlog.rows,
+            oldest_waiting=waited,
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of /metrics, read when they are asked for."""
+        health = self.health()
+        for name, value, words in (
+            ("size", health.size, "Leaves published"),
+            ("seal_age_seconds", health.seal_age, "Age of the published seal"),
+            ("waiting", health.waiting, "Statements that wait for a decision"),
+            ("oldest_waiting_seconds", health.oldest_waiting, "Age of the oldest"),
+            ("sequencer_up", int(health.sequencer), "Whether the sequencer runs"),
+            ("frozen", int(health.frozen), "Whether the log is frozen"),
+        ):
+            yield GaugeMetricFamily(f"pcrlog_{name}", words, value=value)
+
+
+class Requests:
+    """Counts requests and measures them; files are counted by the web server."""
+
+    def __init__(self, registry: CollectorRegistry, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._count = Counter(
+            "pcrlog_requests",
+            "Requests answered",
+            ("route", "method", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "pcrlog_request_seconds",
+            "Time to answer; of a submission: including what it waited",
+            ("route", "method"),
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+    def watch(self, app: Flask) -> None:
+        """Count the requests of an app."""
+        app.before_request(self._begin)
+        app.after_request(self._end)
+
+    def _begin(self) -> None:
+        g.begun = self._timer()
+
+    def _end(self, response: Response) -> Response:
+        # The rule, not the path: what clients choose must not become a label.
+        route = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.url_rule else "none"
+        self._count.labels(route, method, str(response.status_code)).inc()
+        self._seconds.labels(route, method).observe(self._timer() - g.begun)
+        return response
+
+
+def blueprint(
+    config: Config, store: Store, status: Status, registry: CollectorRegistry
+) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("status", __name__)
+    registry.register(status)  # type: ignore[arg-type] # it has `collect`: a collector
+    vkey = str(config.vkey())
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        parameters(request, ())
+        health = status.health()
+        return respond_json(asdict(health), status=200 if health.ok else 503)
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        return respond(generate_latest(registry), _PROMETHEUS)
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        parameters(request, ())
+        return respond_json(document())
+
+    @routes.get("/api/v1/key")
+    def key() -> Response:
+        # For getting to know a log. Whoever relies on it has these from elsewhere.
+        parameters(request, ())
+        with store.published() as snapshot:
+            root = root_keyid(snapshot, config.origin)
+        return respond_json(
+            {
+                "origin": config.origin,
+                "vkey": vkey,
+                "registrar": root,
+                "trusted": "nothing: compare with what you have from elsewhere",
+            }
+        )
+
+    return routes

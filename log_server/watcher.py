@@ -1,0 +1,96 @@
+"""Lets requests wait for publication: one thread looks, however many wait.
+
+SQLite counts the commits of others (`pragma data_version`); looking costs microseconds,
+and is done only while somebody waits.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from log_server.store import Snapshot, Store
+
+_PAUSE = 0.001
+"""Seconds between two looks: small beside the two commits that a submission takes."""
+_LOOKS_PER_CHECK = 500
+"""Every half second: is the sequencer still there?"""
+
+Ready = Callable[[Snapshot], bool]
+"""Whether what is waited for has come; `Snapshot` is all that is committed."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    ready: Ready
+    done: threading.Event = field(default_factory=threading.Event)
+    came: bool = False
+
+
+class Watcher:
+    """Waits on log.db for any number of threads.
+
+    Args:
+        store: log.db.
+        is_alive: whether a sequencer runs; without one, waiting is of no use.
+    """
+
+    def __init__(self, store: Store, is_alive: Callable[[], bool]) -> None:
+        self._store = store
+        self._is_alive = is_alive
+        # Guards the three below.
+        self._changed = threading.Condition()
+        self._waiters: list[_Waiter] = []
+        self._fresh = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def wait(self, ready: Ready, seconds: float) -> bool:
+        """Whether `ready` came true within `seconds`."""
+        waiter = _Waiter(ready)
+        with self._changed:
+            self._waiters.append(waiter)
+            self._fresh = True
+            self._changed.notify()
+        waiter.done.wait(seconds)
+        with self._changed:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return waiter.came
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        seen, looks = -1, 0
+        while (waiters := self._next()) is not None:
+            fresh, waiting = waiters
+            version = self._store.version()
+            if fresh or version != seen:
+                seen = version
+                self._look(waiting)
+            looks = (looks + 1) % _LOOKS_PER_CHECK
+            if looks == 0 and not self._is_alive():
+                for waiter in waiting:
+                    waiter.done.set()
+            time.sleep(_PAUSE)
+
+    def _next(self) -> tuple[bool, list[_Waiter]] | None:
+        """Those who wait, and whether one of them is new; None at the end."""
+        with self._changed:
+            while not self._waiters and not self._closed:
+                self._changed.wait()
+            fresh, self._fresh = self._fresh, False
+            return None if self._closed else (fresh, list(self._waiters))
+
+    def _look(self, waiting: list[_Waiter]) -> None:
+        with self._store.committed() as snapshot:
+            for waiter in waiting:
+                if waiter.ready(snapshot):
+                    waiter.came = True
+                    waiter.done.set()
