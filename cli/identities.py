@@ -14,7 +14,6 @@ import click
 from msgspec import Struct
 
 from cli import files, signers
-from cli.keys import load_public
 from cli.logs import Access, View, choose, reach
 from cli.options import (
     LogOptions,
@@ -428,7 +427,7 @@ def _keyid(text: str) -> str:
     """A keyid, given so or as a file that has the key."""
     if len(text) == 64 and not set(text) - set("0123456789abcdef"):  # noqa: PLR2004
         return text
-    return load_public(text).keyid
+    return signers.load_public(text).keyid
 
 
 def _conclude(

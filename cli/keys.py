@@ -8,9 +8,8 @@ from msgspec import Struct
 from cli import files, signers
 from cli.options import Session, json_option, takes
 from cli.output import GOOD, Row, fact, say
-from pcrlog import limits
-from pcrlog.errors import MalformedError, UsageError
-from pcrlog.keys import ECDSA_P256, ED25519, PublicKey, SigningKey
+from pcrlog.errors import UsageError
+from pcrlog.keys import ECDSA_P256, ED25519, SigningKey
 
 _SECRET = 0o600
 
@@ -64,7 +63,7 @@ def new(session: Session, options: _New) -> None:
         raise UsageError(message)
     key = SigningKey.generate(options.algorithm)
     files.write_new(file, key.to_pem(), mode=_SECRET)
-    files.write_new(str(public_path), public_pem(key.public))
+    files.write_new(str(public_path), signers.public_pem(key.public))
     shown = KeyShown(key.public.keyid, key.public.algorithm, file, str(public_path))
     session.output.result(
         shown,
@@ -86,40 +85,8 @@ def new(session: Session, options: _New) -> None:
 @takes(_Show)
 def show(session: Session, options: _Show) -> None:
     """Show the keyid of a key: a .pub file, or what --key takes."""
-    public = load_public(options.file)
+    public = signers.load_public(options.file)
     shown = KeyShown(public.keyid, public.algorithm, None, options.file)
     session.output.result(
         shown, [fact("keyid", public.keyid), fact("algorithm", public.algorithm)]
     )
-
-
-def public_pem(public: PublicKey) -> bytes:
-    """The public half as people exchange it."""
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_der_public_key,
-    )
-
-    key = load_der_public_key(public.spki)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def load_public(file: str) -> PublicKey:
-    """The public key of a .pub file, or of whatever `--key` takes."""
-    if not file.endswith(".pub"):
-        return signers.load(file).public
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_public_key,
-    )
-
-    data = files.read(file, limits.KEY_FILE)
-    try:
-        key = load_pem_public_key(data)
-        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return PublicKey.from_spki(der)
-    except (ValueError, MalformedError) as error:
-        message = f"{file} is not a public key in PEM: {error}"
-        raise UsageError(message) from error

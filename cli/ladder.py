@@ -84,9 +84,35 @@ def _check_row(check: Check) -> Row:
 
 
 def _following(report: Report) -> Iterator[Row]:
-    """What the next link needs, from whom."""
-    first = next((link for link in report.links if link.status != "proven"), None)
-    if first is None or not first.next:
+    """What to do next: what the next link needs and from whom, or what went wrong."""
+    if report.verdict == "refuted":
+        yield Row((("next: ", STRONG),), "do not send it anything")
         return
-    if report.verdict == "verified":
+    if report.verdict == "unchecked":
+        unmade = (c for c in report.checks if c.required and c.status == "unchecked")
+        for advice in dict.fromkeys(_ADVICE.get(check.id, "") for check in unmade):
+            if advice:
+                yield Row((("next: ", STRONG),), advice)
+                return
+    first = next((link for link in report.links if link.status != "proven"), None)
+    if first is not None and first.next:
         yield Row(((f"next, link {first.number}: ", STRONG),), first.next)
+
+
+_ADVICE = {
+    "policy.valid": "get a newer policy from whoever gave you this one",
+    "document.time": "set this machine's clock, and ask again",
+    "document.nonce": "ask the enclave yourself: --url URL, or say what you sent with"
+    " --nonce HEX",
+    "channel": "ask over the connection that you will use: --url https://…, or"
+    " --binding with what yours showed",
+    "log.signature": "get the log's answers: try again, or --bundle FILE",
+    "log.witnesses": "fetch again in a while: not enough witnesses have seen this"
+    " state of the log",
+    "log.index-monitors": "fetch again in a while: not enough index monitors have"
+    " checked this state of the log",
+    "log.freshness": "fetch a new bundle; this one hides whatever came later",
+    "answers.present": "fetch a bundle for this product, this policy and this enclave:"
+    " pcrlog bundle",
+    "entries.authority": "upgrade pcrlog: the log holds what this version cannot read",
+}

@@ -45,6 +45,10 @@ class View(Protocol):
         """The same, or nothing if the key is not answered."""
         ...
 
+    def newest(self, key: str) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
+        """All indices under a key, and the newest of their entries."""
+        ...
+
     def judge(self, entries: Sequence[Entry]) -> Authority:
         """Who may say what, from entries in ascending order."""
         ...
@@ -71,6 +75,11 @@ class Believed:
     def ask_if_there(self, key: str) -> tuple[Entry, ...]:
         """The same, or nothing."""
         return self.ask(key) if key in self._bundle.answers else ()
+
+    def newest(self, key: str) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
+        """All indices under a key, and the newest of their entries."""
+        entries = self.ask(key)
+        return self._bundle.answers[key].indices, entries
 
     def judge(self, entries: Sequence[Entry]) -> Authority:
         """Who may say what, if these are all."""
@@ -165,6 +174,18 @@ def measurements_of(registers: Registers) -> list[str]:
     platform = platform_of(registers)
     found = spell(PLATFORMS[platform].identity, registers)
     return [f"{platform}/{one}" for one in found]
+
+
+def auditors_of(policy: Policy, product: str) -> list[str]:
+    """Whose statements to ask for: auditors of the product, then those of any other.
+
+    A component is judged by the auditors of its own product, and which components there
+    are is not known before the log has answered. A log takes so many names and no more.
+    """
+    first = policy.product(product).auditors
+    others = (one for rules in policy.products.values() for one in rules.auditors)
+    names = dict.fromkeys(one.name for one in (*first, *others))
+    return list(names)[: limits.AUDITORS_OF_PRODUCT]
 
 
 def choose(policy: Policy, url: str | None) -> Log:

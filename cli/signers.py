@@ -47,6 +47,38 @@ def load(uri: str | None) -> Signer:
     return SigningKey.from_pem(data)
 
 
+def public_pem(public: PublicKey) -> bytes:
+    """The public half as people exchange it."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_der_public_key,
+    )
+
+    key = load_der_public_key(public.spki)
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def load_public(file: str) -> PublicKey:
+    """The public key of a .pub file, or of whatever `--key` takes."""
+    if not file.endswith(".pub"):
+        return load(file).public
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_public_key,
+    )
+
+    data = files.read(file, limits.KEY_FILE)
+    try:
+        key = load_pem_public_key(data)
+        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return PublicKey.from_spki(der)
+    except (ValueError, MalformedError) as error:
+        message = f"{file} is not a public key in PEM: {error}"
+        raise UsageError(message) from error
+
+
 class CommandSigner:
     """A command that holds a key; see the module's docstring."""
 

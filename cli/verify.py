@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import click
 import msgspec
+from msgspec import Struct
 
 from cli import files
 from cli.ladder import rows_of
@@ -25,17 +26,23 @@ from cli.options import (
     takes,
 )
 from cli.state import State
-from pcrlog import attestation, limits
+from pcrlog import limits
+from pcrlog.checkpoint import open_checkpoint
 from pcrlog.encoding import decode_hex, parse_time
-from pcrlog.errors import MalformedError, TransportError, UsageError
+from pcrlog.errors import MalformedError, PcrlogError, UsageError
 from pcrlog.measurement import PLATFORMS, spell
+from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Policy
+from pcrlog.seal import Seal
 from pcrlog.verification import Memory, Report, verify
-from pcrlog.verification.evidence import FROZEN_WORDS
+from pcrlog.verification.checks import Recorder
+from pcrlog.verification.document import Asked, check_document
 
 _NONCE = 32
-_LIVE = ("log.signature", "log.witnesses", "log.index-monitors", "log.freshness")
+_HELD = ("log.signature", "log.witnesses", "log.index-monitors", "log.freshness")
+"""What a run must have passed to be remembered (PROTOCOL.md section 4, Memory)."""
 _KINDS = ("tls-spki-sha256", "tls-cert-sha256", "raw-key")
+_BINDING = 512
 
 
 class _Verify(LogOptions, frozen=True, kw_only=True):
@@ -52,7 +59,9 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
 @click.command("verify")
 @log_options
 @click.option("--product", required=True, help="What it is meant to be.")
-@click.option("--attestation", metavar="FILE", help="Its document: CBOR, base64 or hex.")
+@click.option(
+    "--attestation", metavar="FILE", help="Its document: CBOR, base64 or hex."
+)
 @click.option("--url", help="Where it answers: asked with a fresh nonce.")
 @click.option("--bundle", metavar="FILE", help="The log's answers; nothing is fetched.")
 @click.option("--nonce", metavar="HEX", help="What you sent it, with --attestation.")
@@ -76,24 +85,213 @@ def verify_command(session: Session, options: _Verify) -> int:
     """
     policy = load_policy(options.policy)
     policy.product(options.product)
-    evidence = _evidence(session, options)
-    bundle = _bundle(session, options, policy, evidence.document)
-    logs = _Memory(session, options, policy)
+    given = _given(session, options)
+    data = _bundle(session, options, policy, given)
+    past = _Past(session, options, policy, data)
+    demands = policy
     if options.url is not None and not options.no_channel:
-        policy = _with_channel(policy, options.product)
+        demands = _with_channel(policy, options.product)
     report = verify(
-        evidence.document,
-        bundle,
-        policy,
+        given.document,
+        data,
+        demands,
         product=options.product,
         now=session.now,
-        at=_time(options.at),
-        nonce=evidence.nonce,
-        binding=evidence.binding,
-        memory=logs.recall(bundle),
+        at=given.at,
+        nonce=given.nonce,
+        binding=given.binding,
+        memory=past.memory,
     )
-    remarks = logs.conclude(report, live=options.at is None)
     session.output.result(report, rows_of(report))
-    for remark in remarks:
-        session.output.remark(remark)
+    past.conclude(report, live=given.at is None)
+    if demands is not policy and not _passed(report, "channel"):
+        session.output.remark(
+            "the policy itself does not require the channel: --no-channel goes without,"
+            " and then any enclave of this kind will do"
+        )
     return report.exit_code
+
+
+# --- what is verified ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A document, and what its asker knows of how it came."""
+
+    document: bytes
+    nonce: bytes | None
+    binding: Mapping[str, bytes] | None
+    at: int | None
+
+
+def _given(session: Session, options: _Verify) -> _Given:
+    if (options.url is None) == (options.attestation is None):
+        message = "what is to be verified? --url URL, or --attestation FILE"
+        raise UsageError(message)
+    if options.attestation is None or options.url is not None:
+        return _ask(session, options)
+    document = files.read(options.attestation, 2 * limits.ATTESTATION + limits.SPKI)
+    try:
+        nonce = None if options.nonce is None else decode_hex(options.nonce)
+        at = None if options.at is None else parse_time(options.at)
+        binding = dict(map(_binding, options.bindings))
+    except MalformedError as error:
+        raise UsageError(str(error)) from error
+    return _Given(document.strip(b" \t\r\n"), nonce, binding or None, at)
+
+
+def _ask(session: Session, options: _Verify) -> _Given:
+    """A fresh document, and what the connection shows."""
+    from pcrlog.transport import fetch_attestation
+
+    if options.nonce or options.at or options.bindings:
+        message = "--nonce, --binding and --at go with --attestation, not with --url"
+        raise UsageError(message)
+    nonce, url = secrets.token_bytes(_NONCE), options.url or ""
+    with session.output.progress(f"asking the enclave at {url}"):
+        answer = fetch_attestation(url, nonce)
+    return _Given(answer.document.strip(b" \t\r\n"), nonce, answer.binding, None)
+
+
+def _binding(text: str) -> tuple[str, bytes]:
+    kind, _, value = text.partition(":")
+    if kind not in _KINDS or len(value) > _BINDING:
+        message = f"--binding: expected {' or '.join(_KINDS)}, then :HEX, got {text!r}"
+        raise UsageError(message)
+    return kind, decode_hex(value)
+
+
+def _with_channel(policy: Policy, product: str) -> Policy:
+    """The policy, with the channel required of this product."""
+    rules = msgspec.structs.replace(policy.product(product), channel="required")
+    return dataclasses.replace(policy, products={**policy.products, product: rules})
+
+
+# --- what the log says ---------------------------------------------------------------
+
+
+def _bundle(
+    session: Session, options: _Verify, policy: Policy, given: _Given
+) -> bytes | None:
+    """The log's answers, from the file or from the log; None if there are none."""
+    if options.bundle is not None:
+        return files.read(options.bundle, limits.BUNDLE)
+    from cli.logs import auditors_of, choose
+    from pcrlog.reader import bundle_path
+    from pcrlog.transport import Client
+
+    log = choose(policy, options.log)
+    rules = policy.product(options.product)
+    asked = Asked(session.now, given.at, given.nonce)
+    document = check_document(given.document, policy, rules, asked, Recorder())
+    if document is None:
+        return None  # No genuine document: nothing to ask the log about.
+    identity = PLATFORMS[document.platform].identity
+    measurements = [
+        f"{document.platform}/{one}" for one in spell(identity, document.registers)
+    ]
+    path = bundle_path(
+        options.product, measurements, auditors_of(policy, options.product)
+    )
+    try:
+        with session.output.progress(f"asking {log.url}"):
+            return Client(log.url)(path, limits.BUNDLE)
+    except PcrlogError as error:
+        session.output.remark(str(error))
+        return None
+
+
+# --- what is remembered --------------------------------------------------------------
+
+
+class _Sealed(Struct):
+    leaf: str
+
+
+class _Head(Struct):
+    """As much of a bundle as tells which log it is of. Nothing of it is proven."""
+
+    checkpoint: str
+    seal: _Sealed
+
+
+class _Past:
+    """The checkpoint remembered of the bundle's log, before and after a run."""
+
+    def __init__(
+        self, session: Session, options: _Verify, policy: Policy, data: bytes | None
+    ) -> None:
+        self._session = session
+        self._state = State(session.state_directory)
+        self._head: _Head | None = None
+        self._log: Log | None = None
+        self.memory: Memory | None = None
+        if data is None:
+            return
+        try:
+            self._head = msgspec.json.decode(data, type=_Head)
+        except (ValueError, RecursionError):
+            return
+        origin = self._head.checkpoint.partition("\n")[0]
+        self._log = policy.logs.get(origin)
+        if self._log is None:
+            return
+        self.memory = self._state.recall(self._log)
+        if self.memory is not None and options.bundle is None:
+            self.memory = self._proven(self.memory, self._log, self._head.checkpoint)
+
+    def _proven(self, memory: Memory, log: Log, note: str) -> Memory:
+        """The memory, with a consistency proof if the log gives one."""
+        from pcrlog.reader import Reader
+        from pcrlog.transport import Client
+
+        reader = Reader(Client(log.url), log, self._session.now)
+        try:
+            old = open_checkpoint(UnverifiedNote.parse(memory.note), log.key)
+            new = open_checkpoint(UnverifiedNote.parse(note.encode()), log.key)
+            if old.size == new.size:
+                return memory
+            first, second = sorted((old, new), key=lambda one: one.size)
+            with self._session.output.progress(f"asking {log.url}"):
+                proof = reader.consistency(first, second)
+        except PcrlogError:
+            return memory  # `log.memory` then says that there is no proof.
+        return dataclasses.replace(memory, proof=proof)
+
+    def conclude(self, report: Report, *, live: bool) -> None:
+        """Remember the checkpoint, or keep the evidence of a fork."""
+        seen, log = report.checkpoint, self._log
+        if seen is None or log is None or self._head is None:
+            return
+        try:
+            if self.memory is not None and _failed(report, "log.memory"):
+                note = seen.note.encode()
+                path = self._state.keep_evidence(log, self.memory.note, note)
+                self._session.output.remark(
+                    f"two histories of {log.key.name}: the evidence is in {path}. Show"
+                    " it to the log's witnesses and to other users"
+                )
+            elif live and all(_held(report, check) for check in _HELD):
+                frozen = Seal.parse(self._head.seal.leaf.encode()).frozen
+                self._state.remember(log, seen.note.encode(), frozen=frozen)
+        except PcrlogError as error:
+            self._session.output.remark(str(error))
+
+
+def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:
+    return {check.id: (check.status, check.required) for check in report.checks}
+
+
+def _passed(report: Report, check: str) -> bool:
+    return _statuses(report)[check][0] == "pass"
+
+
+def _failed(report: Report, check: str) -> bool:
+    return _statuses(report)[check][0] == "fail"
+
+
+def _held(report: Report, check: str) -> bool:
+    """Whether a check passed, or the policy waives it."""
+    status, required = _statuses(report)[check]
+    return status == "pass" or not required

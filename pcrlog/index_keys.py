@@ -17,6 +17,7 @@ their shape, does not have that key.
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -79,6 +80,7 @@ def index_keys(leaf: bytes) -> tuple[str, ...]:
     return keys_of_payload(payload)
 
 
+@lru_cache(maxsize=256)
 def keys_of_payload(payload: bytes) -> tuple[str, ...]:
     """The same, of the statement inside an entry's envelope."""
     try:

@@ -95,6 +95,7 @@ class Answers:
 
     def __init__(self, bundle: Bundle, opened: Opened, demands: Demands) -> None:
         self.opened = opened
+        self._bundle = bundle
         self._demands = demands
         self._recorder = Recorder()
         self._evidence = Evidence(bundle, opened, self._recorder)
@@ -122,6 +123,19 @@ class Answers:
         self._evidence.conclude()
         _raise(self._recorder, ANSWERS[1:3], self._demands, key)
         return tuple(found)
+
+    def newest(self, key: str) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
+        """All indices under a key, and those of their entries that the log handed over.
+
+        Long answers come with their newest entries only.
+        """
+        recorder = Recorder()
+        entries = Evidence(self._bundle, self.opened, recorder).ask(key)
+        _raise(recorder, (*ANSWERS[1:3], "entries.authority"), self._demands, key)
+        if key not in self._bundle.answers:
+            message = f"the log does not answer {key}"
+            raise UncheckedError(message)
+        return self._bundle.answers[key].indices, tuple(entries)
 
     def judge(self, entries: Sequence[Entry]) -> Authority:
         """Who may say what, from entries in ascending order.

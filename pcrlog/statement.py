@@ -25,7 +25,7 @@ admission calls both.
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -141,8 +141,11 @@ def predicate_type_of(payload: bytes) -> str:
         raise MalformedError(message) from error
 
 
+@lru_cache(maxsize=256)
 def parse(payload: bytes) -> Statement:
     """Read a statement.
+
+    Remembers the last ones read: whoever verifies again and again meets the same.
 
     Raises:
         UncheckedError: a predicate type that this version does not know.

@@ -52,9 +52,11 @@ def _first_difference(one: bytes, other: bytes) -> int:
     return _BITS - difference.bit_length()
 
 
-def _uvarint(number: int) -> bytes:
-    # Bits are below 256: at most two bytes, and the first is the number itself.
-    return bytes([number]) if number < _CONTINUED else bytes([number, 1])
+_UVARINT = tuple(
+    bytes([number]) if number < _CONTINUED else bytes([number, 1])
+    for number in range(_BITS)
+)
+"""Bits are below 256: at most two bytes, and the first is the number itself."""
 
 
 def _leaf(key: bytes, value: bytes) -> bytes:
@@ -62,7 +64,7 @@ def _leaf(key: bytes, value: bytes) -> bytes:
 
 
 def _inner(bit: int, left: bytes, right: bytes) -> bytes:
-    return b"\x01" + _uvarint(bit) + left + right
+    return b"\x01" + _UVARINT[bit] + left + right
 
 
 def _split_inner(node: bytes) -> tuple[int, bytes, bytes]:
@@ -167,7 +169,7 @@ def prove(get: Get, root: bytes, key: bytes) -> bytes:
     while node[0]:
         bit, left, right = _split_inner(node)
         here, sibling = (right, left) if _bit(key, bit) else (left, right)
-        path.append(_uvarint(bit) + sibling)
+        path.append(_UVARINT[bit] + sibling)
         node = get(here)
     steps = b"".join(reversed(path))
     if node[2 : 2 + KEY_SIZE] == key:
@@ -218,7 +220,7 @@ def _check_path(root: bytes, key: bytes, leaf: bytes, steps: Sequence[Step]) -> 
     bits = int.from_bytes(key)
     for bit, sibling in steps:
         pair = sibling + node if bits >> (255 - bit) & 1 else node + sibling
-        node = sha256(b"\x01" + _uvarint(bit) + pair).digest()
+        node = sha256(b"\x01" + _UVARINT[bit] + pair).digest()
     if node != root:
         message = f"trie proof leads to root {node.hex()}, want {root.hex()}"
         raise VerificationError(message)
@@ -229,7 +231,7 @@ def encode_proof(
 ) -> bytes:
     """A proof's bytes from its steps and, for absence, the other leaf."""
     lead = b"" if other is None else _leaf(*other)[1:]
-    return lead + b"".join(_uvarint(bit) + sibling for bit, sibling in steps)
+    return lead + b"".join([_UVARINT[bit] + sibling for bit, sibling in steps])
 
 
 def split_proof(

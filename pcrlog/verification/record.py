@@ -10,7 +10,6 @@ from pcrlog.verification.audits import distinct
 from pcrlog.verification.checks import CheckStatus, Recorder
 from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
 
-
 _NEED_ALL = (
     "release.valid",
     "release.conflict",

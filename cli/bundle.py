@@ -1,0 +1,112 @@
+"""`pcrlog bundle`: fetch what verifying offline needs, in one file.
+
+A provider staples it beside the attestation document; a client that never asks the log
+tells it nothing. It is fit for use as long as the policy's `max_age` says.
+"""
+
+import click
+from msgspec import Struct
+
+from cli import files
+from cli.logs import Access, auditors_of, measurements_of, reach
+from cli.measurements import measured
+from cli.options import LogOptions, Session, json_option, log_options, takes
+from cli.output import GOOD, Row, fact, say
+from pcrlog.bundle import Bundle
+from pcrlog.encoding import format_time
+from pcrlog.errors import MalformedError, UsageError
+from pcrlog.measurement import parse_measurement
+from pcrlog.seal import Seal
+
+
+class _Bundle(LogOptions, frozen=True, kw_only=True):
+    product: str
+    measurement: str | None
+    measurements: str | None
+    pcrs: tuple[str, ...]
+    output: str
+    force: bool
+
+
+class Fetched(Struct, frozen=True):
+    """A bundle written to a file."""
+
+    file: str
+    bytes: int
+    log: str
+    size: int
+    time: int
+    answers: int
+    entries: int
+
+
+@click.command("bundle")
+@log_options
+@click.option("--product", required=True, help="What it is about.")
+@click.option(
+    "--measurement", metavar="PLATFORM/M", help="Such as aws-nitro/PCR0=sha384:HEX."
+)
+@click.option("--measurements", metavar="FILE", help="Or registers, as builds print.")
+@click.option("--pcr", "pcrs", metavar="N=HEX", multiple=True, help="Or one by one.")
+@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@json_option
+@takes(_Bundle)
+def bundle_command(session: Session, options: _Bundle) -> None:
+    """Fetch what verifying offline needs, in one file.
+
+    The checkpoint, its quorums and its freshness are checked before it is written.
+    """
+    if options.policy is None:
+        message = "a bundle is checked before it is written: --policy FILE"
+        raise UsageError(message)
+    wanted = _measurements(options)
+    access = reach(session, options)
+    with session.output.progress(f"asking {access.client.url}"):
+        data = fetch(access, options.product, wanted)
+    files.write_new(options.output, data, force=options.force)
+    bundle = Bundle.parse(data)
+    seal = Seal.parse(bundle.seal)
+    shown = Fetched(
+        options.output,
+        len(data),
+        access.origin,
+        seal.count + 1,
+        seal.time,
+        len(bundle.answers),
+        len(bundle.entries),
+    )
+    told = f"{shown.answers} answers and {shown.entries} entries, {shown.bytes} bytes"
+    session.output.result(
+        shown,
+        [
+            Row((("wrote ", GOOD),), f"{options.output}: {told}"),
+            fact("log", f"{access.origin}, {shown.size} entries"),
+            fact("sealed", format_time(seal.time)),
+            say(
+                f"Next: pcrlog verify --bundle {options.output} --product"
+                f" {options.product} --url URL"
+            ),
+        ],
+    )
+
+
+def fetch(access: Access, product: str, measurements: list[str]) -> bytes:
+    """A bundle for a product under the policy, whose checkpoint stands."""
+    auditors = auditors_of(access.rules, product)
+    data = access.bundle(product, measurements, auditors)
+    access.open(data)
+    return data
+
+
+def _measurements(options: _Bundle) -> list[str]:
+    if options.measurement is None:
+        return measurements_of(measured(options.measurements, options.pcrs))
+    if options.measurements or options.pcrs:
+        message = "--measurement says it all: leave out --measurements and --pcr"
+        raise UsageError(message)
+    try:
+        platform, measurement = parse_measurement(options.measurement)
+    except MalformedError as error:
+        raise UsageError(str(error)) from error
+    return [f"{platform}/{measurement}"]
