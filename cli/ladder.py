@@ -1,5 +1,6 @@
 """A report as people read it: the headline, the ladder of links, what to do next."""
 
+import re
 from collections.abc import Iterator
 
 from cli.output import BAD, DIM, GOOD, PLAIN, STRONG, WARN, Row, blank, say
@@ -21,13 +22,15 @@ _GROUND = {
     "unknown": "all of this rests on who makes the hardware and who runs the machines",
 }
 _MOST_CHECKS = 6
+_LONG_HEX = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{24,}\b")
+"""People compare the beginnings; --json has all of it."""
 
 
 def rows_of(report: Report) -> Iterator[Row]:
     """The report, for people."""
     word, _, claim = report.headline.partition(": ")
     style = _VERDICTS[report.verdict]
-    yield Row(((f"{word}: ", style),), claim, STRONG)
+    yield Row(((f"{word}: ", style),), claim, STRONG, hang=2)
     yield blank()
     yield from (link_row(link) for link in report.links)
     yield Row((("    8 ", DIM), (f"{'ground':<17}", DIM)), _GROUND[report.ground], DIM)
@@ -80,7 +83,8 @@ def _check_row(check: Check) -> Row:
     lead = ((f"  {mark} ", style), (f"{check.id}  ", STRONG))
     if check.found == "not reached":
         return Row(lead, "not reached", DIM)
-    return Row(lead, f"expected {check.expected}; found {check.found}")
+    text = f"expected {check.expected}; found {check.found}"
+    return Row(lead, _LONG_HEX.sub(r"\1…", text), hang=6)
 
 
 def _following(report: Report) -> Iterator[Row]:
@@ -92,11 +96,11 @@ def _following(report: Report) -> Iterator[Row]:
         unmade = (c for c in report.checks if c.required and c.status == "unchecked")
         for advice in dict.fromkeys(_ADVICE.get(check.id, "") for check in unmade):
             if advice:
-                yield Row((("next: ", STRONG),), advice)
+                yield Row((("next: ", STRONG),), advice, hang=2)
                 return
     first = next((link for link in report.links if link.status != "proven"), None)
     if first is not None and first.next:
-        yield Row(((f"next, link {first.number}: ", STRONG),), first.next)
+        yield Row(((f"next, link {first.number}: ", STRONG),), first.next, hang=2)
 
 
 _ADVICE = {

@@ -119,7 +119,7 @@ def _genuine(raw: bytes, policy_file: str | None) -> attestation.Document:
     for root in trusted:
         known = roots.builtin(platform.name) if root == "builtin" else ()
         ders += known or [roots.from_pem(root)]
-    data = attestation.decode_input(raw.strip())
+    data = attestation.decode_input(raw)
     return platform.parse(data).verify_signature().verify_chain(ders)
 
 

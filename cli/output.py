@@ -32,29 +32,40 @@ PLAIN = ""
 
 _WIDTH = 88
 _NARROWEST, _WIDEST = 40, 100
+_LEAST = 20
+"""Columns that a body has at least, however narrow the terminal."""
 _PATIENCE = 1.0
 """Seconds that something may take before progress is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line: `lead` stands once, `body` is wrapped beside it."""
+    """A line: `lead` stands once, `body` is wrapped beside it.
+
+    Lines after the first begin under the body, or at column `hang`.
+    """
 
     lead: Sequence[Span] = ()
     body: str = ""
     style: str = PLAIN
+    hang: int | None = None
 
     def lines(self, width: int) -> Iterator[list[Span]]:
         """The row as lines of spans."""
-        indent = sum(len(text) for text, _ in self.lead)
-        room = max(width - indent, 20)
+        used = sum(len(text) for text, _ in self.lead)
+        indent = used if self.hang is None else self.hang
         wrapped = textwrap.wrap(
-            self.body, room, break_long_words=False, break_on_hyphens=False
+            self.body,
+            max(width, indent + _LEAST),
+            initial_indent=" " * used,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         first, *rest = wrapped or [""]
-        yield [*self.lead, (first, self.style)]
+        yield [*self.lead, (first[used:], self.style)]
         for line in rest:
-            yield [(" " * indent, PLAIN), (line, self.style)]
+            yield [(line, self.style)]
 
 
 def blank() -> Row:

@@ -104,10 +104,11 @@ def verify_command(session: Session, options: _Verify) -> int:
     )
     session.output.result(report, rows_of(report))
     past.conclude(report, live=given.at is None)
-    if demands is not policy and not _passed(report, "channel"):
+    ours = policy.product(options.product).channel != "required"
+    if ours and demands is not policy and _undecided(report, "channel"):
         session.output.remark(
-            "the policy itself does not require the channel: --no-channel goes without,"
-            " and then any enclave of this kind will do"
+            "it is --url that requires the channel, not the policy: with --no-channel"
+            " any enclave of this kind will do"
         )
     return report.exit_code
 
@@ -138,7 +139,7 @@ def _given(session: Session, options: _Verify) -> _Given:
         binding = dict(map(_binding, options.bindings))
     except MalformedError as error:
         raise UsageError(str(error)) from error
-    return _Given(document.strip(b" \t\r\n"), nonce, binding or None, at)
+    return _Given(document, nonce, binding or None, at)
 
 
 def _ask(session: Session, options: _Verify) -> _Given:
@@ -151,7 +152,7 @@ def _ask(session: Session, options: _Verify) -> _Given:
     nonce, url = secrets.token_bytes(_NONCE), options.url or ""
     with session.output.progress(f"asking the enclave at {url}"):
         answer = fetch_attestation(url, nonce)
-    return _Given(answer.document.strip(b" \t\r\n"), nonce, answer.binding, None)
+    return _Given(answer.document, nonce, answer.binding, None)
 
 
 def _binding(text: str) -> tuple[str, bytes]:
@@ -283,8 +284,10 @@ def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:
     return {check.id: (check.status, check.required) for check in report.checks}
 
 
-def _passed(report: Report, check: str) -> bool:
-    return _statuses(report)[check][0] == "pass"
+def _undecided(report: Report, check: str) -> bool:
+    """Whether this check, not made, is what the verdict comes from."""
+    unmade = report.verdict == "unchecked"
+    return unmade and _statuses(report)[check][0] == "unchecked"
 
 
 def _failed(report: Report, check: str) -> bool:

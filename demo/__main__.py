@@ -93,7 +93,7 @@ class Story:
     ) -> int:
         """Release a build; its index."""
         output = self.stage.run(
-            f"pcrlog release --log {self.log} --key {key}.key --product {PRODUCT}"
+            f"pcrlog release --policy policy.toml --key {key}.key --product {PRODUCT}"
             f" --version {version} --measurements {build}.json {more}".rstrip(),
             expect=expect,
         )
@@ -121,7 +121,7 @@ class Story:
         ):
             run(f"pcrlog keys new {key}.key")
             run(
-                f"pcrlog identity request --log {self.log} --name {name}"
+                f"pcrlog identity request --origin log.example/pcr --name {name}"
                 f" --key {key}.key -o {key}.request"
             )
             run(
@@ -177,7 +177,7 @@ class Story:
         say("6. One auditor rebuilds it, to the same registers; one reads the source.")
         run(
             "pcrlog cosign --policy policy.toml --key lab.key --scope reproduction"
-            f" --result pass --measurements good.json --components-complete {index}"
+            f" --result pass --measurements good.json {index}"
         )
         run(
             "pcrlog cosign --policy policy.toml --key lens.key --scope source-review"
@@ -217,7 +217,10 @@ class Story:
         self.attest("good")
         self.verify(4)
         say("    The provider takes the wrong one back.")
-        run(f"pcrlog revoke --log {self.log} --key acme.key --reason erroneous {rogue}")
+        run(
+            "pcrlog revoke --policy policy.toml --key acme.key --reason erroneous"
+            f" {rogue}"
+        )
         self.verify()
         say("12. An old, vulnerable build is given a new number.")
         self.release("1.5.0", "old", "--binding user_data:tls-spki-sha256")
@@ -229,7 +232,8 @@ class Story:
         say, run = self.stage.say, self.stage.run
         say("13. A hole is found in 1.4.2. The provider revokes what it measures as.")
         run(
-            f"pcrlog revoke --log {self.log} --key acme.key --reason vulnerable {index}"
+            "pcrlog revoke --policy policy.toml --key acme.key --reason vulnerable"
+            f" {index}"
         )
         self.attest("good")
         self.verify(4)

@@ -112,7 +112,7 @@ def submit_directly(config: Config, envelope: bytes, clock: Clock) -> Decision:
     submission = Submission(envelope, digest, conflict_accepted=False, received=clock())
     try:
         writer = IntakeWriter(config.intake_db, taken_of(store), lambda: None)
-        row = writer.put(submission).result()
+        row = writer.put(submission)
         writer.close()
         with open_sequencer(config, clock) as sequencer:
             while sequencer.progress.taken < row:

@@ -1,14 +1,13 @@
 """intake.db: statements that were promised a decision.
 
-The web process writes it, by one thread that gathers what came in meanwhile and commits
-it as one transaction: a commit to disk costs the same for one row and for a hundred. The
-sequencer reads it. A row goes once log.db says that it is decided.
+The web process writes it, one thread at a time, with all that came in meanwhile as one
+transaction: a commit to disk costs the same for one row and for a hundred. The sequencer
+reads it. A row goes once log.db says that it is decided.
 """
 
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +87,21 @@ class IntakeReader:
         self._database.close()
 
 
+@dataclass(eq=False)
+class _Row:
+    """A submission on its way to disk; `id` or `error` is set when `done`."""
+
+    submission: Submission
+    id: int = 0
+    error: Exception | None = None
+    done: bool = False
+
+
 class IntakeWriter:
-    """The one thread of a web process that writes intake.db.
+    """Writes intake.db, for any number of threads of a web process.
+
+    Whoever comes first writes what all others have brought meanwhile: with one thread
+    there is nobody to hand over to, with many there is one commit for all who wait.
 
     Args:
         path: of intake.db.
@@ -103,14 +115,10 @@ class IntakeWriter:
         self._database = connect(path, read_only=False)
         self._taken = taken
         self._wake = wake
-        self._queue: queue.SimpleQueue[tuple[Submission, Future[int]] | None] = (
-            queue.SimpleQueue()
-        )
+        # Guards the database: held by the one thread that writes.
+        self._writing = threading.Lock()
+        self._rows: queue.SimpleQueue[_Row] = queue.SimpleQueue()
         self._never_reuse_ids()
-        self._thread = threading.Thread(
-            target=self._run, name="intake-writer", daemon=True
-        )
-        self._thread.start()
 
     def _never_reuse_ids(self) -> None:
         # intake.db may be newer, or restored and older, than log.db. A row with an id
@@ -128,48 +136,44 @@ class IntakeWriter:
                     (taken,),
                 )
 
-    def put(self, submission: Submission) -> "Future[int]":
-        """Queue a row; the future has its id once it is on disk."""
-        future: Future[int] = Future()
-        self._queue.put((submission, future))
-        return future
+    def put(self, submission: Submission) -> int:
+        """Write a row; its id, once it is on disk."""
+        row = _Row(submission)
+        self._rows.put(row)
+        with self._writing:
+            if not row.done:
+                self._write(self._gather())
+        if row.error is not None:
+            raise row.error
+        return row.id
 
-    def close(self) -> None:
-        """Write what is queued, and end."""
-        self._queue.put(None)
-        self._thread.join()
-        self._database.close()
+    def _gather(self) -> list[_Row]:
+        group: list[_Row] = []
+        while len(group) < _GROUP:
+            try:
+                group.append(self._rows.get_nowait())
+            except queue.Empty:
+                break
+        return group
 
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            while len(group) < _GROUP and not self._queue.empty():
-                item = self._queue.get()
-                if item is None:
-                    self._queue.put(None)
-                    break
-                group.append(item)
-            self._write(group)
-
-    def _write(self, group: Sequence[tuple[Submission, "Future[int]"]]) -> None:
+    def _write(self, group: Sequence[_Row]) -> None:
         # A crash before the commit: nobody was promised anything. After it: the rows
         # are found by the sequencer, whether it was woken or not.
         try:
-            ids = self._insert([submission for submission, _ in group])
-        except Exception as error:  # noqa: BLE001 - the requests that wait must know
-            for _, future in group:
-                future.set_exception(error)
-            return
-        self._wake()
-        for (_, future), row in zip(group, ids, strict=True):
-            future.set_result(row)
+            self._insert(group)
+            self._wake()
+        except Exception as error:  # noqa: BLE001 - each request that waits must know
+            for row in group:
+                row.error = error
+        for row in group:
+            row.done = True
 
-    def _insert(self, submissions: Sequence[Submission]) -> list[int]:
+    def _insert(self, group: Sequence[_Row]) -> None:
         taken = self._taken()
-        ids = []
         with transaction(self._database):
             self._database.execute("delete from intake where id <= ?", (taken,))
-            for one in submissions:
+            for row in group:
+                one = row.submission
                 cursor = self._database.execute(
                     "insert into intake"
                     " (envelope, envelope_sha256, conflict_accepted, received)"
@@ -181,5 +185,9 @@ class IntakeWriter:
                         one.received,
                     ),
                 )
-                ids.append(int(cursor.lastrowid or 0))
-        return ids
+                row.id = int(cursor.lastrowid or 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._writing:
+            self._database.close()

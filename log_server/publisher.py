@@ -26,6 +26,9 @@ from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.tiles import FULL, Tile, encode_bundle, tiles_of
 
+_GROUP = 64
+"""Tiles written at once: a whole log is written anew in bounded memory."""
+
 Cosign = Callable[[bytes], Iterable[str]]
 """A signed note to the signature lines (without LF) of those who cosigned it."""
 
@@ -129,46 +132,67 @@ class Publisher:
     def _write_tiles(self, snapshot: Snapshot, size: int, previous: int) -> list[Tile]:
         """Write the tiles that `size` leaves have and `previous` had not."""
         found = list(tiles_of(size, previous))
-        for tile in found:
-            hashes = snapshot.tile(tile.level or 0, tile.index)
-            files = {self._public / tile.path(): hashes[: tile.width * HASH_SIZE]}
-            if tile.level == 0:
-                bundle = Tile(None, tile.index, tile.width)
-                files[self._public / bundle.path()] = cut_bundle(snapshot, bundle)
-            self._write(files)
+        for start in range(0, len(found), _GROUP):
+            group = found[start : start + _GROUP]
+            self._write(
+                {
+                    self._public / kind.path(): cut(snapshot, kind)
+                    for tile in group
+                    for kind in kinds_of(tile)
+                }
+            )
         return [tile for tile in found if tile.width == FULL]
 
     def _write(self, files: dict[Path, bytes]) -> None:
-        """Put files in place, each whole or not at all, and on disk."""
-        folders = set()
-        for path, data in files.items():
-            folders |= _make_folder(path.parent)
-            hidden = path.with_name(f".{path.name}.new")
-            with hidden.open("wb") as file:
+        """Put files in place, each whole or not at all, and on disk.
+
+        All are written before the first is synced: the file system then has one
+        journal to write, not one a file.
+        """
+        folders: set[Path] = set()
+        with contextlib.ExitStack() as stack:
+            opened = {}
+            for path, data in files.items():
+                folders |= _make_folder(path.parent) | {path.parent}
+                file = stack.enter_context(_hidden(path).open("wb"))
                 file.write(data)
                 file.flush()
+                opened[path] = file
+            for file in opened.values():
                 os.fsync(file.fileno())
-            hidden.replace(path)
-            folders.add(path.parent)
+            for path in opened:
+                _hidden(path).replace(path)
         for folder in folders:
             sync_folder(folder)
 
     def _drop_partials(self, full: Iterable[Tile]) -> None:
         # A reader that still wants one falls back to the full tile (C2SP tlog-tiles).
         for tile in full:
-            kinds = [tile, Tile(None, tile.index)] if tile.level == 0 else [tile]
-            for kind in kinds:
+            for kind in kinds_of(tile):
                 partials = self._public / f"{kind.path()}.p"
                 with contextlib.suppress(FileNotFoundError):
                     shutil.rmtree(partials)
 
 
-def cut_bundle(snapshot: Snapshot, tile: Tile) -> bytes:
-    """The entry bundle of a tile, from log.db."""
+def kinds_of(tile: Tile) -> tuple[Tile, ...]:
+    """A hash tile and, for one of level 0, the entry bundle beside it."""
+    if tile.level == 0:
+        return tile, Tile(None, tile.index, tile.width)
+    return (tile,)
+
+
+def cut(snapshot: Snapshot, tile: Tile) -> bytes:
+    """The bytes of a hash tile or an entry bundle, from log.db."""
+    if tile.level is not None:
+        return snapshot.tile(tile.level, tile.index)[: tile.width * HASH_SIZE]
     start = tile.index * FULL
-    return encode_bundle(
-        [leaf for _, leaf in snapshot.leaves(start, start + tile.width)]
-    )
+    leaves = snapshot.leaves(start, start + tile.width)
+    return encode_bundle([leaf for _, leaf in leaves])
+
+
+def _hidden(path: Path) -> Path:
+    """Where a file is written before it is put in place; no path of a tile."""
+    return path.with_name(f".{path.name}.new")
 
 
 def sync_folder(folder: Path) -> None:

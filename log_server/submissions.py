@@ -73,7 +73,7 @@ class Submissions:
             return found
         if found is None:
             submission = Submission(envelope, digest, conflict_accepted, self._clock())
-            found = self._writer.put(submission).result()
+            found = self._writer.put(submission)
         row = found
         if seconds and self._places.acquire(blocking=False):
             try:

@@ -116,7 +116,7 @@ def _check_time(
 ) -> None:
     check, signed = "document.time", document.time // 1000
     now = asked.now if asked.at is None else asked.at
-    found = f"signed {format_time(signed)}"
+    found = f"signed {format_time(signed)}, {now - signed} s before our clock"
     if ours and policy.clock_attested and asked.at is None:
         recorder.note(check, "pass", "our nonce: its signed time is now", found)
         return
@@ -171,8 +171,7 @@ def check_channel(
     if shown is None:
         found = "our connection shows none: an enclave like this one"
     elif carried != shown:
-        carried_text = "nothing" if carried is None else carried.hex()
-        found = f"{carried_text}: a genuine enclave, but not who we are talking to"
+        found = "another key: a genuine enclave, but not who we are talking to"
     else:
         recorder.note(check, "pass", expected, "the same")
         return
