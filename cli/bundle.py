@@ -80,7 +80,7 @@ def bundle_command(session: Session, options: _Bundle) -> None:
     session.output.result(
         shown,
         [
-            Row((("wrote ", GOOD),), f"{options.output}: {told}"),
+            Row((("wrote: ", GOOD),), f"{options.output}: {told}"),
             fact("log", f"{access.origin}, {shown.size} entries"),
             fact("sealed", format_time(seal.time)),
             say(

@@ -23,7 +23,7 @@ from cli.options import (
     speak_options,
     takes,
 )
-from cli.output import BAD, DIM, GOOD, Row, say
+from cli.output import BAD, DIM, PLAIN, Row, say
 from cli.speaking import (
     Plan,
     Published,
@@ -54,6 +54,8 @@ from pcrlog.verification.audits import digest_of
 
 _SEVERITIES = ("critical", "high", "medium", "low")
 _DAY = 86_400
+_SHOWN = len("sha384:") + 48
+"""Of a digest of 96 digits; --json has all of it."""
 
 
 class _Cosign(SpeakOptions, frozen=True, kw_only=True):
@@ -287,12 +289,10 @@ def _refuse_differing(
     words = f"your registers are not those of entry {entry.index}: no {options.result}"
     rows = []
     for name in sorted({*theirs, *own}, key=lambda one: (len(one), one)):
-        mine, its = own.get(name), theirs.get(name)
-        if mine == its:
-            rows.append(Row(((f"  {name:<6}", DIM), ("same  ", GOOD)), mine or ""))
-            continue
-        rows.append(Row(((f"  {name:<6}", DIM), ("theirs", BAD)), f" {its or '-'}"))
-        rows.append(Row(((" " * 8, DIM), ("yours ", BAD)), f" {mine or '-'}"))
+        mine, its = own.get(name, "-"), theirs.get(name, "-")
+        style = PLAIN if mine == its else BAD
+        rows.append(Row(((f"  {name:<6} release  ", DIM),), its[:_SHOWN] + "…", style))
+        rows.append(Row((("         yours    ", DIM),), mine[:_SHOWN] + "…", style))
     rows.append(
         say(
             "If this is what the named commit builds to: pcrlog cosign --scope"

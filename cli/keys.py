@@ -68,7 +68,7 @@ def new(session: Session, options: _New) -> None:
     session.output.result(
         shown,
         [
-            Row((("made ", GOOD),), f"{file} (secret) and {public_path}"),
+            Row((("made: ", GOOD),), f"{file} (secret) and {public_path}"),
             fact("keyid", key.public.keyid),
             fact("algorithm", key.public.algorithm),
             say(

@@ -73,12 +73,13 @@ def _failures(report: Report) -> Iterator[Row]:
     # `policy.links` only sums up; what is behind it stands before it.
     told = [c for c in deciding if c.id != "policy.links"] or deciding
     for check in told[:_MOST_CHECKS]:
-        yield _check_row(check)
+        yield check_row(check)
     if len(told) > _MOST_CHECKS:
         yield say(f"  … and {len(told) - _MOST_CHECKS} more; --json has all", DIM)
 
 
-def _check_row(check: Check) -> Row:
+def check_row(check: Check) -> Row:
+    """A check that did not pass: what was expected, and what was found."""
     mark, style = ("✗", BAD) if check.status == "fail" else ("?", WARN)
     lead = ((f"  {mark} ", style), (f"{check.id}  ", STRONG))
     if check.found == "not reached":

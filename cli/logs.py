@@ -149,15 +149,18 @@ class Access:
         nothing = f"artifact/digest=sha256:{'0' * 64}"
         return self.open(self.bundle(f"{first}/said", [nothing], rest))
 
-    def entry(self, index: int) -> Entry:
-        """The statement at an index, proven to be in the log if there is a policy."""
+    def leaf(self, index: int) -> bytes:
+        """The bytes at an index, proven to be in the log if there is a policy."""
         if self.reader is not None:
-            return read_statement(index, self.reader.entry(index))
+            return self.reader.entry(index)
         try:
-            leaf = self.client(f"api/v1/entries/{index}", limits.ENVELOPE)
+            return self.client(f"api/v1/entries/{index}", limits.ENVELOPE)
         except AbsentError as error:
             raise UncheckedError(str(error)) from error
-        return read_statement(index, leaf)
+
+    def entry(self, index: int) -> Entry:
+        """The statement at an index."""
+        return read_statement(index, self.leaf(index))
 
 
 def platform_of(registers: Registers) -> str:

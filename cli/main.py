@@ -9,6 +9,7 @@ a test compares it with the command's own.
 import importlib
 import sys
 import time
+from collections.abc import Callable
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -77,10 +78,12 @@ def pcrlog() -> None:
     """
 
 
-def main(args: list[str] | None = None) -> int:
+def main(
+    args: list[str] | None = None, *, clock: Callable[[], float] = time.time
+) -> int:
     """Run one command; its exit status."""
     output = Output()
-    session = Session(clock=time.time, output=output)
+    session = Session(clock=clock, output=output)
     try:
         found = pcrlog.main(args, "pcrlog", standalone_mode=False, obj=session)
     except NoArgsIsHelpError as error:

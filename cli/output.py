@@ -50,8 +50,8 @@ class Row:
     style: str = PLAIN
     hang: int | None = None
 
-    def lines(self, width: int) -> Iterator[list[Span]]:
-        """The row as lines of spans."""
+    def lines(self, width: int, *, cut: bool) -> Iterator[list[Span]]:
+        """The row as lines of spans; `cut` breaks words that are longer than a line."""
         used = sum(len(text) for text, _ in self.lead)
         indent = used if self.hang is None else self.hang
         wrapped = textwrap.wrap(
@@ -59,7 +59,7 @@ class Row:
             max(width, indent + _LEAST),
             initial_indent=" " * used,
             subsequent_indent=" " * indent,
-            break_long_words=False,
+            break_long_words=cut,
             break_on_hyphens=False,
         )
         first, *rest = wrapped or [""]
@@ -135,9 +135,10 @@ class Output:
                 status.stop()
 
     def _print(self, rows: Iterable[Row], stream: TextIO) -> None:
-        lines = [line for row in rows for line in row.lines(self._width)]
+        cut = stream.isatty()  # in a pipe, a digest stays one word
+        lines = [line for row in rows for line in row.lines(self._width, cut=cut)]
         # FORCE_COLOR: whoever reads the pipe shows it on a terminal; rich knows it too.
-        if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+        if not cut and not os.environ.get("FORCE_COLOR"):
             text = ("".join(span for span, _ in line).rstrip() for line in lines)
             stream.write("".join(f"{line}\n" for line in text))
             stream.flush()

@@ -4,44 +4,50 @@
 where they are. What it would write is parsed before it is written.
 """
 
-import re
-import tomllib
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import click
 from msgspec import Struct
 
 from cli import files
 from cli.options import Session, json_option, takes
-from cli.output import GOOD, Row, fact, say
+from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, say
+from cli.policy_edit import Demands, with_demands
+from cli.policy_text import Finding, explain, lint
 from pcrlog import limits
-from pcrlog.errors import UsageError
+from pcrlog.errors import VerificationError
 from pcrlog.policy import Policy
-from pcrlog.predicates import NAME
-from pcrlog.statement import SCOPES
 
-_VERSION = re.compile(rb"(?m)^version[ \t]*=[ \t]*([0-9]+)")
-_ATTESTING = ("aws-nitro",)
-_KEYID = re.compile(r"[0-9a-f]{64}")
+_STYLES = {"problem": BAD, "weakness": WARN}
 
 
-Table: TypeAlias = dict[str, Any]
-"""A product's table as TOML has it."""
-
-
-class _Add(Struct, frozen=True):
+class _Add(Demands, frozen=True, kw_only=True):
     file: str
     product: str
-    auditors: tuple[str, ...]
-    counts: tuple[str, ...]
-    links: str | None
-    lowest_version: str | None
-    pins: tuple[str, ...]
-    channel: str | None
-    open_findings: str | None
-    components: str | None
-    platforms: tuple[str, ...]
+
+
+class _File(Struct, frozen=True):
+    file: str
+
+
+class _Lint(Struct, frozen=True):
+    file: str
+    strict: bool
+
+
+class Explained(Struct, frozen=True):
+    """What a policy demands, in sentences under headings."""
+
+    file: str
+    sha256: str
+    said: dict[str, list[str]]
+
+
+class Linted(Struct, frozen=True):
+    """What can never be met in a policy, and what is weak."""
+
+    file: str
+    findings: tuple[Finding, ...]
 
 
 class Changed(Struct, frozen=True):
@@ -116,14 +122,7 @@ def add(session: Session, options: _Add) -> None:
     """
     file, product = options.file, options.product
     data = files.read(file, limits.POLICY)
-    before = Policy.parse(data)
-    table = _tables(data).get(product, {})
-    if not table:
-        table["platforms"] = list(_platforms(before))
-    _apply(table, options)
-    text = _with_product(data, product, _table(product, table))
-    if text != data:
-        text = _VERSION.sub(b"version = %d" % (before.version + 1), text, count=1)
+    text = with_demands(data, product, options)
     after = Policy.parse(text)
     mode = Path(file).stat().st_mode & 0o777
     files.write_new(file, text, mode=mode, force=True)
@@ -136,8 +135,8 @@ def add(session: Session, options: _Add) -> None:
         shown,
         [
             Row(
-                (("demands ", GOOD),),
-                f"of {product}, in {file} (version {after.version}):",
+                (("changed: ", GOOD),),
+                f"{file} (version {after.version}) demands of {product}",
             ),
             fact("links", f"{', '.join(map(str, rules.links))} proven"),
             fact("auditors", auditors or "none: nobody but the provider is heard"),
@@ -147,110 +146,42 @@ def add(session: Session, options: _Add) -> None:
     )
 
 
-def _tables(data: bytes) -> dict[str, Table]:
-    products = tomllib.loads(data.decode()).get("products", {})
-    return {name: dict(table) for name, table in products.items()}
+@policy_command.command("explain")
+@click.argument("file")
+@json_option
+@takes(_File)
+def explain_policy(session: Session, options: _File) -> None:
+    """Say in words what the policy in FILE demands."""
+    policy = Policy.parse(files.read(options.file, limits.POLICY))
+    said = dict(explain(policy))
+    rows = []
+    for heading, sentences in said.items():
+        rows.append(say(heading, STRONG))
+        rows += [Row((("  - ", DIM),), sentence) for sentence in sentences]
+    session.output.result(Explained(options.file, policy.sha256, said), rows)
 
 
-def _platforms(policy: Policy) -> list[str]:
-    attesting = [name for name in policy.platforms if name in _ATTESTING]
-    if attesting or policy.platforms:
-        return attesting or list(policy.platforms)
-    message = "the policy has no [platforms.aws-nitro] table; add one first"
-    raise UsageError(message)
+@policy_command.command("lint")
+@click.argument("file")
+@click.option("--strict", is_flag=True, help="Exit 4 for weaknesses too.")
+@json_option
+@takes(_Lint)
+def lint_policy(session: Session, options: _Lint) -> int:
+    """Name what can never be met in the policy in FILE, and what is weak.
 
-
-def _apply(table: Table, options: _Add) -> None:
-    """Put what the options say into a product's table."""
-    words = {
-        "lowest_version": options.lowest_version,
-        "channel": options.channel,
-        "components": options.components,
-    }
-    table |= {name: word for name, word in words.items() if word is not None}
-    if options.platforms:
-        table["platforms"] = list(options.platforms)
-    if options.links:
-        table["links"] = sorted({_number(n, "--links") for n in _split(options.links)})
-    if options.open_findings:
-        pairs = (_pair(text, "--open") for text in _split(options.open_findings))
-        table["open_findings"] = dict(pairs)
-    if options.counts:
-        counts = dict(_pair(text, "--count") for text in options.counts)
-        table["counts"] = table.get("counts", {}) | counts
-    for text in options.auditors:
-        _add_auditor(table, text)
-    for text in options.pins:
-        _add_pin(table, text)
-
-
-def _add_auditor(table: Table, text: str) -> None:
-    name, _, scopes = text.partition(":")
-    found = scopes.split(",")
-    if not re.fullmatch(NAME, name) or set(found) - set(SCOPES):
-        message = f"--auditor: expected NAME:{','.join(SCOPES)}, got {text!r}"
-        raise UsageError(message)
-    others = [one for one in table.get("auditors", []) if one["name"] != name]
-    table["auditors"] = [*others, {"name": name, "scopes": found}]
-
-
-def _add_pin(table: Table, text: str) -> None:
-    name, _, keyid = text.partition("=")
-    if not _KEYID.fullmatch(keyid):
-        message = f"--pin: expected NAME=KEYID (64 hex digits), got {text!r}"
-        raise UsageError(message)
-    pins = table.setdefault("pins", {})
-    pins[name] = sorted({*pins.get(name, ()), keyid})
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def _number(text: str, option: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    message = f"{option}: expected a number, got {text!r}"
-    raise UsageError(message)
-
-
-def _pair(text: str, option: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    return name, _number(number, option)
-
-
-# --- TOML ----------------------------------------------------------------------------
-
-
-def _table(product: str, table: Table) -> str:
-    rows = [f'[products."{product}"]']
-    rows += [f"{name} = {_value(value)}" for name, value in table.items()]
-    return "\n".join(rows) + "\n"
-
-
-def _value(value: object) -> str:
-    """A value in TOML: strings, numbers, lists, and tables on one line."""
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, dict):
-        inner = ", ".join(f"{_name(name)} = {_value(v)}" for name, v in value.items())
-        return "{ " + inner + " }"
-    return str(value)
-
-
-def _name(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
-
-
-def _with_product(data: bytes, product: str, table: str) -> bytes:
-    """The policy with this table, in the place of the product's old one."""
-    header = re.escape(f'[products."{product}"]'.encode())
-    old = re.compile(rb"(?m)^" + header + rb"[ \t]*(?:#.*)?\n(?:(?!\[).*\n?)*")
-    if old.search(data):
-        return old.sub(lambda _: table.encode() + b"\n", data, count=1).rstrip() + b"\n"
-    if product in _tables(data):
-        message = f"{product} is not in a table [products.…] of its own; edit it there"
-        raise UsageError(message)
-    return data.rstrip() + b"\n\n" + table.encode()
+    Exit status: 4 if something can never be met, else 0.
+    """
+    policy = Policy.parse(files.read(options.file, limits.POLICY))
+    findings = tuple(lint(policy, session.now))
+    rows = [
+        Row(
+            ((f"{one.kind}: ", _STYLES[one.kind]), (f"{one.where}: ", STRONG)),
+            one.text,
+            hang=2,
+        )
+        for one in findings
+    ]
+    nothing = [Row((("ok: ", GOOD),), f"nothing to say against {options.file}")]
+    session.output.result(Linted(options.file, findings), rows or nothing)
+    grave = [one for one in findings if options.strict or one.kind == "problem"]
+    return VerificationError.exit_code if grave else 0

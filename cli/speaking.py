@@ -189,7 +189,7 @@ def write(session: Session, statement: Statement, data: bytes, output: str) -> M
     session.output.result(
         made,
         [
-            Row((("wrote ", GOOD),), f"{made.kind} to {output}"),
+            Row((("wrote: ", GOOD),), f"{made.kind} to {output}"),
             fact("sha256", statement.sha256),
             say(f"Next: {following}"),
         ],
@@ -307,7 +307,7 @@ def _promised(
         handed,
         [
             Row(
-                (("handed in ", WARN),),
+                (("handed in: ", WARN),),
                 f"{handed.kind}; {access.origin} has not yet decided, and promises to",
             ),
             fact("envelope", digest),
@@ -322,7 +322,7 @@ def published_rows(result: Published) -> list[Row]:
     word = "is already" if result.known else "is"
     rows = [
         Row(
-            (("published ", GOOD),),
+            (("published: ", GOOD),),
             f"{result.kind} {word} entry {result.index} of {result.log}",
         ),
         fact("sha256", result.sha256),
@@ -338,7 +338,7 @@ def refuse(
     session: Session, value: object, headline: str, rows: Sequence[Row] = ()
 ) -> int:
     """Say why nothing was published; the exit status."""
-    session.output.result(value, [Row((("refused ", BAD),), headline), *rows])
+    session.output.result(value, [Row((("refused: ", BAD),), headline), *rows])
     return VerificationError.exit_code
 
 

@@ -1,13 +1,16 @@
 """A batch: all that one transaction of the sequencer writes to log.db."""
 
-import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from log_server.store import Decision
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.merkle import Range
 from pcrlog.seal import Seal
 from pcrlog.trie import Update
+
+if TYPE_CHECKING:
+    import hashlib
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What a batch that adds leaves has besides: its seal, and the checkpoint to sign."""
+    """What a batch that adds leaves ends in: its seal, and the checkpoint to sign."""
 
     seal: Seal
     checkpoint: Checkpoint

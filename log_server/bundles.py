@@ -2,8 +2,8 @@
 
 Everything is proven against the published checkpoint: answers against the root in its
 seal, entries and the seal against its size. What is walked is the verifier's own walk
-(`pcrlog.gather`), so that a bundle holds every answer that a verifier will ask for; more
-does no harm, and less than that would leave it unable to check.
+(`pcrlog.gather`), so that a bundle holds every answer that a verifier will ask for;
+more does no harm, and less than that would leave it unable to check.
 """
 
 from collections.abc import Sequence

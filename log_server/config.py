@@ -61,11 +61,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
 _TOML = """\
 # The settings of this log; times are in seconds. Restart `serve` after a change.
-origin = "{self.origin}"                 # never change this: it names the log
-heartbeat = {self.heartbeat}                         # an idle log seals this often
-min_publish_interval = {self.min_publish_interval}                 # between two checkpoints
-threads = {self.threads}                            # requests answered at once
-most_waiting = {self.most_waiting}                     # statements that may wait for a decision
+
+# The log's name. Never change it: every statement and every checkpoint holds it.
+origin = "{self.origin}"
+
+# An idle log seals this often, so that clients can tell freshness from silence.
+heartbeat = {self.heartbeat}
+
+# At least this long between two checkpoints.
+min_publish_interval = {self.min_publish_interval}
+
+# Requests answered at once; at most half of them may wait for publication.
+threads = {self.threads}
+
+# Statements that may wait for a decision; more are refused with 429.
+most_waiting = {self.most_waiting}
 """
 
 

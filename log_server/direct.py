@@ -1,7 +1,7 @@
 """Sequences in this process, while no `serve` runs: for init, enroll and freeze.
 
-Whoever holds the lock of the folder stands for both processes at once, and goes the same
-way as they do: intake.db, then a round of the sequencer.
+Whoever holds the lock of the folder stands for both processes at once, and goes the
+same way as they do: intake.db, then a round of the sequencer.
 """
 
 import fcntl

@@ -5,8 +5,8 @@ what the first one changed before anything is committed. A `Draft` is that view,
 gathers all that the transaction will write.
 """
 
-import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from log_server.admission import kind_of, measured_keys, speaks_for
 from log_server.batch import Leaf
@@ -17,6 +17,9 @@ from pcrlog.entry import Entry
 from pcrlog.index_keys import index_keys, key_hash
 from pcrlog.measurement import registers_in
 from pcrlog.predicates import Identity, Release
+
+if TYPE_CHECKING:
+    import hashlib
 
 
 class Draft:

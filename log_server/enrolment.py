@@ -102,8 +102,8 @@ def _enrol(
         if (known.keys, known.roles) == (identity.keys, identity.roles):
             return Enrolment(b"", (), index)
         message = (
-            f"{request.name} is enrolled already; to change its keys it signs a rotation:"
-            " pcrlog identity rotate"
+            f"{request.name} is enrolled already; to change its keys, it signs a"
+            " rotation: pcrlog identity rotate"
         )
         raise UsageError(message)
     if not identity.roles:

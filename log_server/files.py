@@ -2,8 +2,8 @@
 
 A WSGI function in front of Flask, since these are most of all requests and need nothing
 that Flask has. Only a tile's one spelling is a path here, so there is no way out of the
-folder and no second name for a file. A full tile never changes and a partial one has its
-width in its name: both may be kept for ever; the checkpoint never without asking.
+folder and no second name for a file. A full tile never changes and a partial one has
+its width in its name: both may be kept for ever; the checkpoint never without asking.
 """
 
 import gzip

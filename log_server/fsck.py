@@ -4,14 +4,14 @@ One forward pass over the leaves makes everything anew and compares:
 
 1. indices without a gap; every leaf legal, and said by somebody who may say it there
 2. each statement once
-3. seals: place, count, time that never goes back, the index root over all leaves before;
-   `frozen` in the last leaf alone; the last leaf is a seal
+3. seals: place, count, time that never goes back, the index root over all leaves
+   before; `frozen` in the last leaf alone; the last leaf is a seal
 4. a checkpoint for each seal and for nothing else: size, root, signature
 5. log.db: tiles, index, index trie, counts and decisions as the leaves make them
 6. public/: the checkpoint, every tile and every entry bundle, byte for byte
 
-The checkpoint file is read before the database, so that a log may be checked while it is
-served. Plain search is not checked: nobody trusts it.
+The checkpoint file is read before the database, so that a log may be checked while it
+is served. Plain search is not checked: nobody trusts it.
 """
 
 import hashlib
@@ -202,9 +202,11 @@ class _Audit:
     def _check_trie(self) -> None:
         """Every node below the newest root is there, under its own hash."""
         newest = self._snapshot.checkpoint()
-        todo = [] if newest is None or newest.index_root == trie.EMPTY_ROOT else [
-            newest.index_root
-        ]
+        todo = (
+            []
+            if newest is None or newest.index_root == trie.EMPTY_ROOT
+            else [newest.index_root]
+        )
         while todo:
             name = todo.pop()
             try:
@@ -224,7 +226,8 @@ class _Audit:
             self._require(found, f"log.db: decision {digest.hex()} names no statement")
 
 
-# --- public/ -----------------------------------------------------------------------------
+# --- public/
+# -----------------------------------------------------------------------------
 
 
 def _check_files(

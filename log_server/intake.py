@@ -1,8 +1,8 @@
 """intake.db: statements that were promised a decision.
 
 The web process writes it, one thread at a time, with all that came in meanwhile as one
-transaction: a commit to disk costs the same for one row and for a hundred. The sequencer
-reads it. A row goes once log.db says that it is decided.
+transaction: a commit to disk costs the same for one row and for a hundred. The
+sequencer reads it. A row goes once log.db says that it is decided.
 """
 
 import queue
@@ -61,7 +61,7 @@ class IntakeReader:
         return [Waiting(i, e, h, bool(accepted)) for i, e, h, accepted in found]
 
     def find(self, envelope_sha256: bytes, taken: int, least: int) -> int | None:
-        """The row in which an envelope waits; `least`: 1 if with a conflict accepted."""
+        """The row in which an envelope waits; `least` 1: with a conflict accepted."""
         row = self._database.execute(
             "select max(id) from intake where envelope_sha256 = ? and id > ?"
             " and conflict_accepted >= ?",
@@ -141,7 +141,7 @@ class IntakeWriter:
         row = _Row(submission)
         self._rows.put(row)
         with self._writing:
-            if not row.done:
+            while not row.done:
                 self._write(self._gather())
         if row.error is not None:
             raise row.error

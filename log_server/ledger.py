@@ -43,7 +43,7 @@ class Ledger:
             raise UsageError(message)
 
     def snapshot(self) -> Snapshot:
-        """All that is committed; there is no other writer, so it needs no transaction."""
+        """All that is committed: with no other writer, it needs no transaction."""
         return Snapshot(self._database, size_of(self._database))
 
     def append(self, batch: Batch, note: bytes) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the server: every path, parameter and answer.
 
-It is written by hand, beside the code: a test asks every path in it, checks that the app
-has no other, and validates the document. Problems come from the one table of them.
+It is written by hand, beside the code: a test asks every path in it, checks that the
+app has no other, and validates the document. Problems come from the one table of them.
 """
 
 import functools
@@ -23,7 +23,7 @@ _OCTETS = "application/octet-stream"
 _TEXT = "text/plain"
 _BUNDLE = {
     "type": "object",
-    "description": "A pcrlog-bundle/v1: see docs/protocol.md. Check it, then believe it.",
+    "description": "A pcrlog-bundle/v1 (docs/protocol.md). Check it, then believe it.",
     "required": ["format", "checkpoint", "seal", "answers", "entries", "hashes"],
 }
 

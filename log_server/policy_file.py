@@ -33,7 +33,8 @@ max_age = "24h"                 # how long a revocation can be hidden from you, 
 # Nobody but the log vouches for its one history until you name witnesses:
 # witnesses = {{ quorum = 2, keys = ["w1.example/a+...", "w2.example/b+...", "w3..."] }}
 witnesses = "none"
-# Nobody but the log vouches for the index being complete until you name who recomputes it:
+# Nobody but the log vouches for the index being complete until you name who recomputes
+# it:
 # index_monitors = {{ quorum = 1, keys = ["m1.example/m+..."] }}
 index_monitors = "none"
 

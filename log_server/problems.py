@@ -1,10 +1,10 @@
 """Every way in which a request is refused: one table, from exception to HTTP answer.
 
-An answer is RFC 9457 `application/problem+json`: `type` is stable and made for programs,
-`detail` says what was found and what was wanted, `advice` what to do. The table is what
-docs/api.md, the OpenAPI document and the tests read; a refusal that is not in it does not
-exist. Errors of pcrlog that may be caused by a submission are in it as well, so that
-admission simply raises.
+An answer is RFC 9457 `application/problem+json`: `type` is stable and made for
+programs, `detail` says what was found and what was wanted, `advice` what to do. The
+table is what docs/api.md, the OpenAPI document and the tests read; a refusal that is
+not in it does not exist. Errors of pcrlog that may be caused by a submission are in it
+as well, so that admission simply raises.
 
 >>> problem_of(ConflictError("release 3 names other registers")).status
 409
@@ -132,8 +132,8 @@ PROBLEMS: tuple[Problem, ...] = (
         "not-authorised",
         403,
         "This key may not say this in this log now",
-        "Look at the identity (GET /api/v1/lookup?identity=NAME): is the key active, has"
-        " the name the role? If not, ask the registrar.",
+        "Look at the identity (GET /api/v1/lookup?identity=NAME): is the key active,"
+        " has the name the role? If not, ask the registrar.",
         VerificationError,
     ),
     Problem(
@@ -222,8 +222,8 @@ PROBLEMS: tuple[Problem, ...] = (
         "measurement-full",
         422,
         "This issuer has said too much in favour of this measurement",
-        "No release or pass about it is taken any more; fails and revocations are. Build"
-        " anew for a new measurement.",
+        "No release or pass about it is taken any more; fails and revocations are."
+        " Build anew for a new measurement.",
         FullError,
     ),
     Problem(

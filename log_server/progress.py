@@ -23,12 +23,12 @@ class Hashing:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, "hashlib._Hash"] = OrderedDict()
+        self._known: OrderedDict[bytes, hashlib._Hash] = OrderedDict()
 
     def extended(
         self, snapshot: Snapshot, hashed_key: bytes, indices: list[int]
     ) -> "hashlib._Hash":
-        """The hash of the list with `indices` appended; what is known stays as it was."""
+        """The hash of a list with `indices` appended; what is kept stays as it was."""
         if hashed_key in self._known:
             found = self._known[hashed_key].copy()
         else:

@@ -6,10 +6,10 @@ checkpoint is shown when all that it covers can be read.
 
     tiles, entry bundles -> cosignatures -> /checkpoint -> row `published`
 
-A crash after any of these steps leaves files that nobody asks for yet, or that are right;
-`recover` goes through all steps again. Only if /checkpoint is ahead of log.db, or differs,
-does it refuse: then log.db is an old copy, and going on would sign a second tree of one
-size, a fork.
+A crash after any of these steps leaves files that nobody asks for yet, or that are
+right; `recover` goes through all steps again. Only if /checkpoint is ahead of log.db,
+or differs, does it refuse: then log.db is an old copy, and going on would sign a second
+tree of one size, a fork.
 """
 
 import contextlib

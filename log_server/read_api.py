@@ -1,7 +1,8 @@
 """GET below /api/v1: entries, proofs, bundles, lookups, plain search.
 
-All of it is a convenience over the files below the log's prefix: whoever distrusts it has
-the tiles. What is proven comes as a bundle or a proof file; search says that it is not.
+All of it is a convenience over the files below the log's prefix: whoever distrusts it
+has the tiles. What is proven comes as a bundle or a proof file; search says that it is
+not.
 """
 
 import gzip
@@ -43,7 +44,12 @@ _WORD = re.compile(r"[!-~]{1,128}")
 def blueprint(store: Store) -> Blueprint:
     """The routes."""
     routes = Blueprint("read", __name__, url_prefix="/api/v1")
+    _add_entries(routes, store)
+    _add_questions(routes, store)
+    return routes
 
+
+def _add_entries(routes: Blueprint, store: Store) -> None:
     @routes.get("/entries/<index>")
     def entry(index: str) -> Response:
         parameters(request, ())
@@ -71,6 +77,8 @@ def blueprint(store: Store) -> Blueprint:
             leaf = leaf_at(snapshot, index)
         return respond_json({"index": index, "sha256": digest, "leaf": leaf.decode()})
 
+
+def _add_questions(routes: Blueprint, store: Store) -> None:
     @routes.get("/bundle")
     def bundle() -> Response:
         return _compressed(request, _bundle(store, request))
@@ -89,8 +97,6 @@ def blueprint(store: Store) -> Blueprint:
             raise ParameterError(message)
         with store.published() as snapshot:
             return respond_json(_search(snapshot, word.lower()))
-
-    return routes
 
 
 def _hash(digest: str) -> bytes:

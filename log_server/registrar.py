@@ -1,4 +1,4 @@
-"""Who may say what, read from log.db: the forward pass, and the registrar's root key."""
+"""Who may say what, by log.db: the forward pass, and the registrar's root key."""
 
 from log_server.store import Snapshot
 from pcrlog.authority import Authority

@@ -1,8 +1,8 @@
 """What the parts of the HTTP interface share: answers, and strict parameters.
 
-A parameter has one spelling (`007`, `+5` and Arabic digits are none), stands once unless
-it may be repeated, and is known, or the request is refused: a misspelt `conflict` must
-not pass for its absence.
+A parameter has one spelling (`007`, `+5` and Arabic digits are none), stands once
+unless it may be repeated, and is known, or the request is refused: a misspelt
+`conflict` must not pass for its absence.
 """
 
 from collections.abc import Collection, Mapping

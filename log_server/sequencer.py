@@ -6,12 +6,13 @@ does one round of it:
     read rows -> make a batch -> commit it, signed, in one transaction -> publish
 
 A crash before the commit leaves nothing behind: the rows are found and judged again.
-After the commit the batch stands for ever, and with it the one checkpoint signed for its
-size; whatever was not yet published is published by the next start. Only one batch is in
+After the commit the batch stands for ever, and with it the one checkpoint signed for
+its size; whatever was not yet published is published by the next start. Only one batch
+is in
 flight: the next one gathers in intake.db meanwhile.
 
-Any error that is not the refusal of a statement ends the process. It must: the authority
-in memory may be ahead of what was committed.
+Any error that is not the refusal of a statement ends the process. It must: the
+authority in memory may be ahead of what was committed.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,8 @@
 """The sequencer's process: rounds, whenever it is woken or a heartbeat is due.
 
-It ends with its parent: the lifeline is a pipe whose other end only the parent holds. It
-takes no signals meant for a terminal or a service: a batch in flight is finished first.
+It ends with its parent: the lifeline is a pipe whose other end only the parent holds.
+It takes no signals meant for a terminal or a service: a batch in flight is finished
+first.
 """
 
 import os

@@ -5,9 +5,9 @@
      └── sequencer: the log's key, log.db, public/
 
 Both children hold one end of a pipe, the lifeline; the other end is in this process
-alone, and closes with it, whatever ends it. If the web worker dies, Granian ends; if the
-sequencer dies, a thread here ends Granian; then what is left is stopped, in the order
-that loses nothing: first who takes statements in, then who decides them.
+alone, and closes with it, whatever ends it. If the web worker dies, Granian ends; if
+the sequencer dies, a thread here ends Granian; then what is left is stopped, in the
+order that loses nothing: first who takes statements in, then who decides them.
 """
 
 import asyncio

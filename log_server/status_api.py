@@ -127,7 +127,7 @@ def blueprint(
 ) -> Blueprint:
     """The routes."""
     routes = Blueprint("status", __name__)
-    registry.register(status)  # type: ignore[arg-type] # it has `collect`: a collector
+    registry.register(status)
     vkey = str(config.vkey())
 
     @routes.get("/healthz")

@@ -90,7 +90,7 @@ class CheckpointRow:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of an envelope: the statement's `index`, or `problem` and `detail`."""
+    """What became of an envelope: its statement's index, or `problem`, `detail`."""
 
     envelope_sha256: bytes
     index: int | None
@@ -213,7 +213,8 @@ class Snapshot:
         """The tree's complete subtrees, for proofs."""
         return lru_cache(maxsize=4096)(node_reader(lru_cache(maxsize=64)(self.tile)))
 
-    # --- whole tables, for fsck --------------------------------------------------------
+    # --- whole tables, for fsck
+    # --------------------------------------------------------
 
     def entries(self) -> Iterator[tuple[int, bytes, bytes | None, str]]:
         """(index, leaf, statement, kind) of every row of `entry`, ascending."""

@@ -2,9 +2,9 @@
 
     judge -> intake.db -> wake the sequencer -> wait -> what became of it
 
-The judgement here spares the sequencer, and tells whoever submits at once what is wrong;
-the sequencer's own is the one that counts. A refusal here is not kept: the same envelope
-may be right a moment later, when the identity that it needs is in the log.
+The judgement here spares the sequencer, and tells whoever submits at once what is
+wrong; the sequencer's own is the one that counts. A refusal here is not kept: the same
+envelope may be right a moment later, when the identity that it needs is in the log.
 """
 
 import threading

@@ -1,8 +1,9 @@
 """The bell between the two processes: a FIFO, and nobody waits for the other.
 
-The web process commits a row and rings; the sequencer empties the FIFO and then reads the
-rows. So no row is missed: a ring that comes too late is found on the next round, and one
-that finds nobody in is not needed, since a sequencer reads before it first waits.
+The web process commits a row and rings; the sequencer empties the FIFO and then reads
+the rows. So no row is missed: a ring that comes too late is found on the next round,
+and one that finds nobody in is not needed, since a sequencer reads before it first
+waits.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ class Bell:
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
     def wait(self, seconds: float, others: Sequence[int] = ()) -> frozenset[int]:
-        """Sleep until it rings, or `others` (descriptors) can be read; which of these."""
+        """Sleep until it rings or one of `others` can be read; those that can."""
         ready, _, _ = select.select([self._descriptor, *others], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             while self._descriptor in ready and os.read(self._descriptor, _MANY):

@@ -1,9 +1,10 @@
 """pcrlog: who vouches for what this enclave runs, and is anybody warning against it?
 
-A verifier in three lines:
+A verifier in three statements:
 
     policy = pcrlog.Policy.parse(policy_toml)
-    report = pcrlog.verify(document, bundle, policy, product="acme.example/x", now=now)
+    report = pcrlog.verify(
+        document, bundle, policy, product="acme.example/x", now=now, nonce=nonce)
     enclave = report.verified()  # raises, unless the verdict is "verified"
 
 All of it is pure: bytes in, values or errors out. `pcrlog.transport` alone opens

@@ -391,8 +391,7 @@ class Authority:
         if one.index == 0:
             return False
         registrar = self.state(REGISTRAR, one.index).keys
-        use = _ROOT if one.identity.name == REGISTRAR else _ENROL
-        if any(registrar.get(keyid) != use for keyid in one.by_registrar):
+        if any(keyid not in registrar for keyid in one.by_registrar):
             return True
         name = self.state(one.identity.name, one.index).keys
         return any(keyid not in name for keyid in one.by_name)

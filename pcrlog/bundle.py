@@ -111,6 +111,11 @@ class Bundle:
             message = f"bundle has {len(data)} bytes, at most {limits.BUNDLE}"
             raise MalformedError(message)
         raw = decode_json(data, _Bundle, ascii_only=False)
+        keys = [answer.key for answer in raw.answers]
+        indices = [entry.index for entry in raw.entries]
+        if keys != sorted(set(keys)) or indices != sorted(set(indices)):
+            message = "bundle: expected answers and entries ascending, each once"
+            raise MalformedError(message)
         hashes = _Hashes([decode_base64(text) for text in raw.hashes])
         if any(len(value) != HASH_SIZE for value in hashes.values):
             message = f"bundle: a hash is not of {HASH_SIZE} bytes"
@@ -125,10 +130,8 @@ class Bundle:
             )
             for e in raw.entries
         }
-        if len(answers) != len(raw.answers) or len(entries) != len(raw.entries):
-            message = "bundle: a key or an index stands twice"
-            raise MalformedError(message)
         seal_proof = hashes.path(raw.seal.proof)
+        hashes.check_used()
         note, seal = raw.checkpoint.encode(), raw.seal.leaf.encode()
         return cls(note, seal, seal_proof, answers, entries)
 
@@ -148,17 +151,29 @@ class Bundle:
 
 
 class _Hashes:
-    """The table of hashes, read by place or filled by value."""
+    """The table of hashes, in the order of their first use; read or filled."""
 
     def __init__(self, values: list[bytes]) -> None:
         self.values = values
         self._places: dict[bytes, int] = {}
+        self._used = 0
 
     def path(self, refs: Sequence[int]) -> Proof:
-        if refs and max(refs) >= len(self.values):
-            message = f"bundle: hash {max(refs)} of {len(self.values)} is named"
+        for ref in refs:
+            if ref == self._used:
+                self._used += 1
+            elif ref > self._used:
+                break
+        if refs and max(refs) >= min(self._used, len(self.values)):
+            message = "bundle: expected hashes in the order of their first use"
             raise MalformedError(message)
-        return tuple(self.values[ref] for ref in refs)
+        return tuple([self.values[ref] for ref in refs])
+
+    def check_used(self) -> None:
+        """Check that the table is what `encode` writes: each hash once, none idle."""
+        if self._used != len(self.values) or len(set(self.values)) != self._used:
+            message = "bundle: a hash stands twice in the table, or is not used"
+            raise MalformedError(message)
 
     def refs(self, values: Sequence[bytes]) -> tuple[int, ...]:
         for value in values:
@@ -170,12 +185,19 @@ class _Hashes:
 
 def _trie_proof(answer: _Answer, hashes: _Hashes) -> bytes:
     bits = [bit for bit, _ in answer.path]
+    if bits != sorted(set(bits), reverse=True):
+        message = f"bundle: {answer.key}: bits of a path decrease"
+        raise MalformedError(message)
+    present, other = bool(answer.indices), answer.other
+    if (present and other) or (not present and bool(bits) and not other):
+        message = (
+            f"bundle: {answer.key}: `other` goes with absence, and is needed there"
+        )
+        raise MalformedError(message)
     path = hashes.path([ref for _, ref in answer.path])
+    leaf = hashes.path(other) if other else ()
     steps = list(zip(bits, path, strict=True))
-    if answer.other is None:
-        return trie.encode_proof(steps)
-    key, value = hashes.path(answer.other)
-    return trie.encode_proof(steps, (key, value))
+    return trie.encode_proof(steps, (leaf[0], leaf[1]) if leaf else None)
 
 
 def _raw_answer(key: str, answer: Answer, hashes: _Hashes) -> _Answer:

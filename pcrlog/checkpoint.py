@@ -18,6 +18,7 @@ True
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pcrlog import limits
 from pcrlog.encoding import (
     decode_base64,
     encode_base64,
@@ -105,6 +106,8 @@ def cosignatures(
         for signature in note.of(key):
             seconds = int.from_bytes(signature[:8])
             if key.kind != COSIGNATURE or len(signature) != _COSIGNATURE_SIZE:
+                continue
+            if seconds > limits.COSIGNATURE_TIME:
                 continue
             try:
                 key.check(signature[8:], _message(note.text, seconds))

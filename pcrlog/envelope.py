@@ -28,7 +28,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 FIRST_BYTE = b"{"
 _MOST_SIGNATURES = 2
 
-KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,14 +18,22 @@ their shape, does not have that key.
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
+from pcrlog import limits
 from pcrlog.encoding import decode_base64, sha256
 from pcrlog.envelope import FIRST_BYTE
 from pcrlog.errors import MalformedError
 from pcrlog.measurement import PLATFORM, spell
 from pcrlog.predicates import NAME, PRODUCT, VERSION
+
+
+class _Register(msgspec.Struct):
+    name: str
+    digest: dict[str, str]
+
 
 _FAMILY = re.compile(r"urn:pcrlog:([a-z0-9-]{1,32}):[!-~]*")
 _NAME = re.compile(NAME)
@@ -74,7 +82,7 @@ def index_keys(leaf: bytes) -> tuple[str, ...]:
     if not leaf.startswith(FIRST_BYTE):
         return ()
     try:
-        payload = decode_base64(msgspec.json.decode(leaf)["payload"])
+        payload = decode_base64(_decode(leaf)["payload"])
     except _NO_ENVELOPE:
         return ()
     return keys_of_payload(payload)
@@ -84,7 +92,7 @@ def index_keys(leaf: bytes) -> tuple[str, ...]:
 def keys_of_payload(payload: bytes) -> tuple[str, ...]:
     """The same, of the statement inside an entry's envelope."""
     try:
-        statement = msgspec.json.decode(payload)
+        statement = _decode(payload)
         family = _FAMILY.fullmatch(statement["predicateType"])
         predicate = statement["predicate"]
         subject = statement.get("subject")
@@ -93,6 +101,17 @@ def keys_of_payload(payload: bytes) -> tuple[str, ...]:
     if not isinstance(predicate, dict):
         return ()
     return tuple(dict.fromkeys(_keys(family[1] if family else "", predicate, subject)))
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    if data.count(b"[") + data.count(b"{") > limits.BRACKETS:
+        message = f"more than {limits.BRACKETS} brackets"
+        raise MalformedError(message)
+    value = msgspec.json.decode(data)
+    if not isinstance(value, dict):
+        message = "not a JSON object"
+        raise MalformedError(message)
+    return value
 
 
 _NO_ENVELOPE = (
@@ -139,13 +158,14 @@ def _product_keys(predicate: dict[str, object]) -> list[str]:
 
 def _measurements(identity: object, subject: object) -> tuple[str, ...]:
     try:
-        registers = {}
-        for register in subject:  # type: ignore[attr-defined] # checked by failing
-            [(algorithm, value)] = register["digest"].items()
-            if register["name"] in registers:
-                return ()
-            registers[register["name"]] = f"{algorithm}:{value}"
-        lists = [[str(name) for name in names] for names in identity]  # type: ignore[attr-defined] # as above
-    except (TypeError, KeyError, ValueError, AttributeError):
+        rows = msgspec.convert(subject, list[_Register])
+        lists = msgspec.convert(identity, list[list[str]])
+    except ValueError:
         return ()
+    registers = {}
+    for row in rows:
+        if row.name in registers or len(row.digest) != 1:
+            return ()
+        [(algorithm, value)] = row.digest.items()
+        registers[row.name] = f"{algorithm}:{value}"
     return spell(lists, registers)

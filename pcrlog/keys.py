@@ -34,6 +34,7 @@ from pcrlog.errors import MalformedError, UncheckedError, UsageError, Verificati
 
 ED25519 = "ed25519"
 ECDSA_P256 = "ecdsa-p256"
+_P256 = "secp256r1"
 
 _ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
 _FIELD = 2**255 - 19
@@ -83,7 +84,7 @@ class PublicKey:
             raise MalformedError(message)
         if isinstance(key, ed25519.Ed25519PublicKey):
             return cls(keyid_of(spki), ED25519, spki, key)
-        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == _P256:
             return cls(keyid_of(spki), ECDSA_P256, spki, key)
         raise UncheckedError(_UNKNOWN)
 
@@ -163,10 +164,12 @@ class SigningKey:
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             message = "not an unencrypted PEM private key; make one: pcrlog keys new"
             raise UsageError(message) from error
-        if not isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
-            message = "private key is neither Ed25519 nor ECDSA; use: pcrlog keys new"
-            raise UsageError(message)
-        return cls(key)
+        if isinstance(key, ed25519.Ed25519PrivateKey) or (
+            isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == _P256
+        ):
+            return cls(key)
+        message = "private key is neither Ed25519 nor ECDSA P-256: pcrlog keys new"
+        raise UsageError(message)
 
     def to_pem(self) -> bytes:
         """The private key as PKCS #8 PEM, not encrypted."""

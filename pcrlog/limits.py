@@ -39,3 +39,8 @@ CONTROLS_REVIEW_DAYS = 90
 INTEGER = 2**53 - 1
 """The largest integer that every JSON implementation represents exactly."""
 TREE_SIZE = 2**63 - 1
+COSIGNATURE_TIME = 2**63 - 1
+"""Unix seconds, as C2SP tlog-cosignature bounds them."""
+BRACKETS = 512
+"""Opening brackets and braces in an envelope or a payload, wherever they stand: with
+more, an entry has no index keys. So JSON can nest no deeper than any decoder takes."""

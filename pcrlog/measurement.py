@@ -36,10 +36,10 @@ _SHAPE = re.compile(rf"{_NAME}=({_NAME}):({_HEX})")
 class Register(Struct, frozen=True, forbid_unknown_fields=True):
     """One register as statements spell it; an identity's are its keyids."""
 
-    name: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,64}$")]
+    name: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,64}\Z")]
     digest: dict[
-        Annotated[str, Meta(pattern=rf"^{_NAME}$")],
-        Annotated[str, Meta(pattern=rf"^{_HEX}$")],
+        Annotated[str, Meta(pattern=rf"^{_NAME}\Z")],
+        Annotated[str, Meta(pattern=rf"^{_HEX}\Z")],
     ]
 
 

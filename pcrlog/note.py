@@ -218,17 +218,15 @@ class NoteSigner:
             UsageError: not an skey of a type known here.
         """
         try:
-            prefix, word, vkey = skey.split("+", 2)
-            name, key_hash, encoded = vkey.split("+", 2)
+            _, _, name, _, encoded = skey.split("+", 4)
             data = decode_base64(encoded)
             signer = cls(name, data[1:], data[0])
         except (ValueError, IndexError, MalformedError) as error:
             message = "not a note signing key (PRIVATE+KEY+name+hash+key)"
             raise UsageError(message) from error
-        if f"{prefix}+{word}" != "PRIVATE+KEY" or (
-            signer.public.key_hash.hex() != key_hash
-        ):
-            message = "note signing key: its hash is not that of its public key"
+        known = signer.public.kind in (ED25519, COSIGNATURE)
+        if not known or signer.skey() != skey:
+            message = "note signing key: unknown type, or another spelling or key hash"
             raise UsageError(message)
         return signer
 

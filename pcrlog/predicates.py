@@ -23,11 +23,11 @@ SEGMENT = r"[a-z0-9][a-z0-9._-]{0,62}"
 PRODUCT = rf"[a-z0-9.-]{{1,64}}/{SEGMENT}"
 VERSION = r"[0-9A-Za-z._-]{1,64}"
 
-Name = Annotated[str, Meta(pattern=rf"^{NAME}$")]
-Origin = Annotated[str, Meta(pattern=r"^[!-*,-~]{1,255}$")]
-Product = Annotated[str, Meta(pattern=rf"^{PRODUCT}$")]
-Version = Annotated[str, Meta(pattern=rf"^{VERSION}$")]
-Time = Annotated[str, Meta(pattern=r"^[0-9TZ:-]{20}$")]
+Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+Origin = Annotated[str, Meta(pattern=r"^[!-*,-~]{1,255}\Z")]
+Product = Annotated[str, Meta(pattern=rf"^{PRODUCT}\Z")]
+Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
+Time = Annotated[str, Meta(pattern=r"^[0-9TZ:-]{20}\Z")]
 Sha256 = KeyId
 Uri = Annotated[
     str,
@@ -39,12 +39,12 @@ Uri = Annotated[
         ),
     ),
 ]
-Commit = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
-Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-Tool = Annotated[str, Meta(pattern=r"^[0-9A-Za-z._+@/:-]{1,64}$")]
-NumberName = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,32}$")]
+Commit = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})\Z")]
+Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+Tool = Annotated[str, Meta(pattern=r"^[0-9A-Za-z._+@/:-]{1,64}\Z")]
+NumberName = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,32}\Z")]
 Integer = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
-RegisterName = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,32}$")]
+RegisterName = Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]{1,32}\Z")]
 IdentityLists = tuple[tuple[RegisterName, ...], ...]
 
 
@@ -158,11 +158,11 @@ class Release(Part, frozen=True, kw_only=True):
     log: Origin
     issuer: Name
     issued: Time
-    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}$")]
+    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}\Z")]
     identity: IdentityLists
     product: Product
     version: Version
-    variant: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,16}$")] | None = None
+    variant: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,16}\Z")] | None = None
     expires: Time | None = None
     image: Image | None = None
     source: Source | None = None
@@ -180,7 +180,7 @@ class Audit(Part, frozen=True, kw_only=True):
     log: Origin
     issuer: Name
     issued: Time
-    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}$")]
+    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}\Z")]
     identity: IdentityLists
     scope: Word
     result: Literal["pass", "qualified", "fail"]
@@ -202,7 +202,7 @@ class Revocation(Part, frozen=True, kw_only=True):
     log: Origin
     issuer: Name
     issued: Time
-    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}$")]
+    platform: Annotated[str, Meta(pattern=rf"^{PLATFORM}\Z")]
     identity: IdentityLists
     reason: Word
     statement: Sha256 | None = None

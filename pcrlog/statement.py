@@ -266,7 +266,7 @@ def _check_audit(audit: Audit) -> None:
     performed = parse_time(audit.performed)
     failed = audit.result == "fail"
     expires = None if audit.expires is None else parse_time(audit.expires)
-    _require(not (failed and expires), "a fail does not expire")
+    _require(not failed or expires is None, "a fail does not expire")
     qualified = audit.result == "qualified"
     _require(
         qualified == (audit.open is not None),

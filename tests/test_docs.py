@@ -80,7 +80,7 @@ def members(record: type[msgspec.Struct]) -> list[str]:
     ]
 
 
-# --- protocol.md: tables ---------------------------------------------------------------
+# --- protocol.md: tables --------------------------------------------------------------
 
 
 def test_limits_are_those_of_the_code() -> None:
@@ -95,7 +95,7 @@ def test_checks_are_those_of_the_code_in_order() -> None:
     assert f"{len(CHECKS)} numbered checks" in VERIFYING
 
 
-PREDICATES = {
+PREDICATES: dict[str, tuple[type[msgspec.Struct], int]] = {
     "Release: `urn:pcrlog:release:v1`": (predicates.Release, 5),
     "Audit: `urn:pcrlog:audit:v1`": (predicates.Audit, 5),
     "Revocation: `urn:pcrlog:revocation:v1`": (predicates.Revocation, 5),
@@ -112,7 +112,7 @@ def test_predicates_have_exactly_these_members(title: str) -> None:
     assert sorted(shared[:common] + own) == sorted(members(record))
 
 
-RECORDS = {
+RECORDS: dict[str, type[msgspec.Struct]] = {
     "image": predicates.Image,
     "source": predicates.Source,
     "document": predicates.Document,
@@ -142,7 +142,7 @@ def test_platforms_are_those_of_the_code() -> None:
         assert told[name] == msgspec.json.encode(platform.identity).decode()
 
 
-POLICY_TABLES = {
+POLICY_TABLES: dict[str, type[msgspec.Struct]] = {
     "top level": policy._Policy,
     "[[log]]": policy._Log,
     "[platforms.X]": policy._Platform,
@@ -165,7 +165,7 @@ def test_reports_have_exactly_these_members() -> None:
     assert [code(row[0])[0] for row in rows] == [field.name for field in fields]
 
 
-# --- protocol.md: examples -------------------------------------------------------------
+# --- protocol.md: examples ------------------------------------------------------------
 
 
 def test_the_example_policy_is_one() -> None:
@@ -208,7 +208,7 @@ def test_every_citation_of_the_protocol_has_its_section() -> None:
                 assert number in numbers, _relative(path)
 
 
-# --- verifying.md ----------------------------------------------------------------------
+# --- verifying.md ---------------------------------------------------------------------
 
 
 def test_the_python_verifier_verifies() -> None:
@@ -242,7 +242,7 @@ def test_the_python_verifier_verifies() -> None:
     assert f"    {report.headline}\n" in VERIFYING
 
 
-# --- commands --------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------
 
 
 class Quoted(NamedTuple):
@@ -318,7 +318,7 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         check("pcrlog-server init DIR --nonsense")
 
 
-# --- links -----------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------
 
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
@@ -344,7 +344,7 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
             assert anchor in slugs(target.read_text(encoding="utf-8")), link
 
 
-# --- decisions -------------------------------------------------------------------------
+# --- decisions ------------------------------------------------------------------------
 
 RECORD_FILES = sorted((ROOT / "adr").glob("[0-9]*.md"))
 

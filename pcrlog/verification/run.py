@@ -74,6 +74,8 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
     if document is not None:
         run.document, run.platform = document, document.platform
         run.registers = document.registers
+        nonce_required = policy.platforms[document.platform].nonce_required
+        run.demands = replace(run.demands, nonce=nonce_required)
     now = effective_now(document, policy, asked)
     _check_policy(run, now)
     _consult(run, bundle, memory, now, now if at is None else at)

@@ -15,7 +15,7 @@ from pcrlog.entry import Entry, parse_entry
 from pcrlog.envelope import assemble, sign_envelope
 from pcrlog.errors import MalformedError, UncheckedError, VerificationError
 from pcrlog.keys import ECDSA_P256, SigningKey, keyid_of
-from pcrlog.predicates import REGISTRAR, Identity, IdentityKey, Release, Revocation
+from pcrlog.predicates import REGISTRAR, Identity, IdentityKey, Revocation
 from pcrlog.statement import encode
 from tests.support.memory_log import ORIGIN, MemoryLog, active, key, registers
 
@@ -1222,8 +1222,12 @@ def test_a_revocation_repeats_platform_identity_and_subject(
         check_target(revocation(acme.log, target, **changes), acme.log.by_sha)
 
 
-def test_an_identity_is_not_confused_with_a_release(log: MemoryLog) -> None:
-    assert isinstance(log.entries[1].predicate, Identity)
-    index = log.release(WALLET, "1.0.0", GOOD, by=K1)
-    assert isinstance(log.entries[index].predicate, Release)
-    assert log.entries[index].keyid == K1.public.keyid
+def test_a_revocation_repeats_the_identity_of_a_platform_unknown_here(
+    log: MemoryLog,
+) -> None:
+    later = {"x": "sha256:" + "1" * 64, "y": "sha256:" + "2" * 64}
+    index = log.release(WALLET, "1.0.0", later, platform="later", by=K1)
+    target = log.entries[index]
+    check_target(revocation(log, target), log.by_sha)
+    with refused("does not repeat platform, identity and subject"):
+        check_target(revocation(log, target, identity=(("y",),)), log.by_sha)

@@ -130,7 +130,7 @@ def parse(table: Json) -> statement.Statement:
     return parsed
 
 
-def refused(table: Json, match: str = "") -> None:
+def refused(table: Json, match: str | None = None) -> None:
     with pytest.raises(MalformedError, match=match):
         statement.parse(data_of(table))
 

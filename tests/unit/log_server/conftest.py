@@ -1,0 +1,39 @@
+"""Fixtures for tests of the server: a new log, its parties, its web process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from log_server.app import create_app
+from tests.unit.log_server.parties import Log, Party
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log.create(tmp_path / "log")
+
+
+@pytest.fixture
+def acme(log: Log) -> Party:
+    return log.enrol("acme.example", "provider")
+
+
+@pytest.fixture
+def lab(log: Log) -> Party:
+    return log.enrol("lab.example", "auditor")
+
+
+@pytest.fixture
+def app(log: Log) -> Iterator[Flask]:
+    app = create_app(log.config, clock=log.clock)
+    app.testing = False  # errors are to be answered, not raised
+    yield app
+    app.extensions["pcrlog"].close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
