@@ -9,8 +9,15 @@ from msgspec import Struct
 
 from cli import files
 from cli.logs import Access, auditors_of, measurements_of, reach
-from cli.measurements import measured
-from cli.options import LogOptions, Session, json_option, log_options, takes
+from cli.measurements import wanted
+from cli.options import (
+    LogOptions,
+    Session,
+    json_option,
+    log_options,
+    measured_options,
+    takes,
+)
 from cli.output import GOOD, Row, fact, say
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
@@ -24,6 +31,7 @@ class _Bundle(LogOptions, frozen=True, kw_only=True):
     measurement: str | None
     measurements: str | None
     pcrs: tuple[str, ...]
+    artifact: str | None
     output: str
     force: bool
 
@@ -46,8 +54,7 @@ class Fetched(Struct, frozen=True):
 @click.option(
     "--measurement", metavar="PLATFORM/M", help="Such as aws-nitro/PCR0=sha384:HEX."
 )
-@click.option("--measurements", metavar="FILE", help="Or registers, as builds print.")
-@click.option("--pcr", "pcrs", metavar="N=HEX", multiple=True, help="Or one by one.")
+@measured_options
 @click.option("-o", "--output", metavar="FILE", required=True, help="Where to write.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @json_option
@@ -101,9 +108,9 @@ def fetch(access: Access, product: str, measurements: list[str]) -> bytes:
 
 def _measurements(options: _Bundle) -> list[str]:
     if options.measurement is None:
-        return measurements_of(measured(options.measurements, options.pcrs))
-    if options.measurements or options.pcrs:
-        message = "--measurement says it all: leave out --measurements and --pcr"
+        return measurements_of(wanted(options))
+    if options.measurements or options.pcrs or options.artifact:
+        message = "--measurement says it all: leave out what else gives registers"
         raise UsageError(message)
     try:
         platform, measurement = parse_measurement(options.measurement)

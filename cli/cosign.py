@@ -5,21 +5,18 @@ policy; the auditor's own registers are compared with the release's; and a `pass
 refused where they differ, or where the release no longer stands.
 """
 
-from dataclasses import dataclass
-
 import click
 from msgspec import Struct
 
 from cli import signers
-from cli.logs import Access, View, reach
-from cli.looking import Found, is_same, look
+from cli.audits import CosignOptions, Work, audit_statement
+from cli.logs import Access, reach
+from cli.looking import is_same, look
 from cli.measurements import measured
 from cli.options import (
     Session,
-    SpeakOptions,
     json_option,
     measured_options,
-    moment,
     speak_options,
     takes,
 )
@@ -27,8 +24,6 @@ from cli.output import BAD, DIM, PLAIN, Row, say
 from cli.speaking import (
     Plan,
     Published,
-    common,
-    compose,
     conclude,
     find_speaker,
     published_rows,
@@ -36,13 +31,11 @@ from cli.speaking import (
     title,
     undecided,
 )
-from pcrlog import limits
-from pcrlog.encoding import format_time, parse_time
 from pcrlog.entry import Entry
 from pcrlog.errors import UsageError
 from pcrlog.index_keys import by
-from pcrlog.measurement import Registers, subject_of
-from pcrlog.predicates import Audit, Basis, Document, OpenFindings, Release
+from pcrlog.measurement import PLATFORMS, Registers
+from pcrlog.predicates import Audit, Basis, Release
 from pcrlog.statement import (
     CONTROLS_REVIEW,
     REPRODUCTION,
@@ -50,27 +43,11 @@ from pcrlog.statement import (
     SOURCE_REVIEW,
     Statement,
 )
-from pcrlog.verification.audits import digest_of
 
 _SEVERITIES = ("critical", "high", "medium", "low")
 _DAY = 86_400
 _SHOWN = len("sha384:") + 48
 """Of a digest of 96 digits; --json has all of it."""
-
-
-class _Cosign(SpeakOptions, frozen=True, kw_only=True):
-    index: int | None
-    scope: str
-    result: str
-    measurements: str | None
-    pcrs: tuple[str, ...]
-    components_complete: bool
-    open_findings: str | None
-    commit: str | None
-    basis: int | None
-    report: str | None
-    performed: str | None
-    expires: str | None
 
 
 class Differs(Struct, frozen=True):
@@ -112,8 +89,8 @@ class Differs(Struct, frozen=True):
 @click.option("--expires", metavar="TIME", help="A time, or a duration such as 90d.")
 @speak_options
 @json_option
-@takes(_Cosign)
-def cosign_command(session: Session, options: _Cosign) -> int:
+@takes(CosignOptions)
+def cosign_command(session: Session, options: CosignOptions) -> int:
     """Publish the result of a rebuild or a review of the release at INDEX.
 
     The log is asked first whether that release still stands, and your registers are
@@ -128,11 +105,11 @@ def cosign_command(session: Session, options: _Cosign) -> int:
     keyid = signer.public.keyid if signer else None
     with session.output.progress(f"asking {access.client.url}"):
         work = _find_work(session, access, options, keyid)
-    own = measured(options.measurements, options.pcrs, wanted=False)
+    own = measured(options)
     refusal = _refusal(session, options, work, own)
     if refusal is not None:
         return refusal
-    statement = _statement(session, access, options, work, own)
+    statement = audit_statement(access, options, work, own, session.now)
     known = _known(work, statement, options)
     if known is not None and not options.output:
         index, digest = known.index, known.sha256
@@ -148,21 +125,9 @@ def cosign_command(session: Session, options: _Cosign) -> int:
 # --- what it is about ----------------------------------------------------------------
 
 
-@dataclass
-class _Work:
-    """Who speaks, about which release (or commit), and what the log says of it."""
-
-    name: str
-    view: View
-    entry: Entry | None = None
-    release: Release | None = None
-    found: Found | None = None
-    commit: str | None = None
-    basis: Basis | None = None
-
-
-def _check_options(options: _Cosign) -> None:
+def _check_options(options: CosignOptions) -> None:
     on_source = options.scope == SOURCE_REVIEW
+    own_registers = options.measurements or options.pcrs or options.artifact
     problem = None
     if (options.index is None) == (options.commit is None):
         problem = "say what it is about: INDEX of a release, or --commit HEX"
@@ -172,7 +137,7 @@ def _check_options(options: _Cosign) -> None:
         problem = "--basis belongs to a source-review"
     elif options.components_complete and options.scope != REPRODUCTION:
         problem = "--components-complete belongs to a reproduction"
-    elif (options.measurements or options.pcrs) and on_source:
+    elif own_registers and on_source:
         problem = "a source-review is about a commit: no registers"
     elif (options.open_findings is None) == (options.result == "qualified"):
         problem = "--open goes with --result qualified, and is required there"
@@ -181,8 +146,8 @@ def _check_options(options: _Cosign) -> None:
 
 
 def _find_work(
-    session: Session, access: Access, options: _Cosign, keyid: str | None
-) -> _Work:
+    session: Session, access: Access, options: CosignOptions, keyid: str | None
+) -> Work:
     entry = None if options.index is None else access.entry(options.index)
     release = None
     if entry is not None:
@@ -192,13 +157,13 @@ def _find_work(
         release = entry.predicate
     names = _names(access, options, release)
     if release is None or entry is None:
-        work = _Work("", access.identities(*names), commit=options.commit)
+        work = Work("", access.identities(*names), commit=options.commit)
     else:
         found = look(
             access, release.product, entry.statement.registers, session.now, names
         )
         commit = release.source.commit if release.source else None
-        work = _Work("", found.view, entry, release, found, commit)
+        work = Work("", found.view, entry, release, found, commit)
     if keyid is None:
         work.name = names[0]
     else:
@@ -213,7 +178,9 @@ def _find_work(
     return work
 
 
-def _names(access: Access, options: _Cosign, release: Release | None) -> list[str]:
+def _names(
+    access: Access, options: CosignOptions, release: Release | None
+) -> list[str]:
     """Who may be speaking: `--as`, or the auditors of the policy."""
     if options.name:
         return [options.name]
@@ -229,7 +196,7 @@ def _names(access: Access, options: _Cosign, release: Release | None) -> list[st
     return found
 
 
-def _basis(access: Access, options: _Cosign, name: str) -> Basis | None:
+def _basis(access: Access, options: CosignOptions, name: str) -> Basis | None:
     if options.basis is None:
         return None
     entry = access.entry(options.basis)
@@ -249,7 +216,7 @@ def _basis(access: Access, options: _Cosign, name: str) -> Basis | None:
 
 
 def _refusal(
-    session: Session, options: _Cosign, work: _Work, own: Registers
+    session: Session, options: CosignOptions, work: Work, own: Registers
 ) -> int | None:
     """Refuse what the log, or the auditor's own registers, speak against."""
     found, entry, release = work.found, work.entry, work.release
@@ -266,7 +233,7 @@ def _refusal(
         message = "which registers came out? --measurements rebuilt.json"
         raise UsageError(message)
     theirs = entry.statement.registers
-    required = {"PCR0", "PCR1", "PCR2"} & set(theirs)
+    required = PLATFORMS[release.platform].required
     differ = [n for n in theirs if n in own and own[n] != theirs[n]]
     differ += [n for n in required if own and n not in own]
     if differ and options.result != "fail":
@@ -283,7 +250,7 @@ def _refusal(
 
 
 def _refuse_differing(
-    session: Session, entry: Entry, own: Registers, options: _Cosign
+    session: Session, entry: Entry, own: Registers, options: CosignOptions
 ) -> int:
     theirs = entry.statement.registers
     words = f"your registers are not those of entry {entry.index}: no {options.result}"
@@ -303,73 +270,7 @@ def _refuse_differing(
     return refuse(session, value, words, rows)
 
 
-# --- the statement -------------------------------------------------------------------
-
-
-def _statement(
-    session: Session, access: Access, options: _Cosign, work: _Work, own: Registers
-) -> Statement:
-    now = session.now
-    performed = moment(options.performed, now, option="--performed")
-    performed = performed or format_time(now)
-    expires = moment(options.expires, now, option="--expires")
-    members: dict[str, object] = {
-        "scope": options.scope,
-        "result": options.result,
-        "performed": performed,
-        "report": _report(options.report),
-        "open": _open(options.open_findings),
-    }
-    if options.scope == SOURCE_REVIEW:
-        platform = "source"
-        registers: Registers = {"commit": f"gitCommit:{work.commit}"}
-        members["basis"] = work.basis
-    else:
-        platform, registers = _about_release(options, work, own, members)
-        if options.scope == CONTROLS_REVIEW and options.result != "fail":
-            latest = parse_time(performed) + limits.CONTROLS_REVIEW_DAYS * _DAY
-            expires = expires or format_time(latest)
-    predicate = Audit(
-        **common(access, work.name, now, platform),  # type: ignore[arg-type] # a dict of members
-        **members,  # type: ignore[arg-type] # as above
-        expires=expires,
-    )
-    return compose(predicate, registers)
-
-
-def _about_release(
-    options: _Cosign, work: _Work, own: Registers, members: dict[str, object]
-) -> tuple[str, Registers]:
-    """Platform and registers of an audit of a release; fills in its `members`."""
-    entry, release = work.entry, work.release
-    if entry is None or release is None:
-        message = f"a {options.scope} is about a release: INDEX"
-        raise UsageError(message)
-    registers = dict(entry.statement.registers)
-    if options.scope == CONTROLS_REVIEW:
-        if release.controls is None:
-            message = "the release lists no controls (not even none): nothing to review"
-            raise UsageError(message)
-        members["controls"] = digest_of(release.controls)
-        return release.platform, registers
-    if release.source is None:
-        message = "the release names no source: there was nothing to rebuild"
-        raise UsageError(message)
-    members["source"] = release.source
-    members["recipe"] = release.build.recipe.sha256 if release.build else None
-    if options.components_complete:
-        if release.components is None:
-            message = "the release lists no components (not even none)"
-            raise UsageError(message)
-        members["components"] = digest_of(release.components)
-    if options.result == "fail":
-        members["found"] = subject_of(own)
-        return release.platform, registers
-    # A register that a rebuild cannot tell (such as PCR3, a role) is left out.
-    return release.platform, {n: d for n, d in registers.items() if n in own}
-
-
-def _known(work: _Work, statement: Statement, options: _Cosign) -> Entry | None:
+def _known(work: Work, statement: Statement, options: CosignOptions) -> Entry | None:
     """The same, said before."""
     predicate = statement.predicate
     if not isinstance(predicate, Audit):
@@ -383,25 +284,3 @@ def _known(work: _Work, statement: Statement, options: _Cosign) -> Entry | None:
             if is_same(entry.statement, statement, *ignored):
                 return entry
     return None
-
-
-def _report(text: str | None) -> Document | None:
-    if text is None:
-        return None
-    uri, _, digest = text.rpartition(":")
-    return Document(uri, digest)
-
-
-def _open(text: str | None) -> OpenFindings | None:
-    if text is None:
-        return None
-    found: dict[str, int] = {}
-    for part in text.split(","):
-        severity, _, number = part.strip().partition("=")
-        if severity in found or not (number.isascii() and number.isdigit()):
-            break
-        found[severity] = int(number)
-    if set(found) != set(_SEVERITIES):
-        message = f"--open: expected critical=0,high=0,medium=0,low=0, got {text!r}"
-        raise UsageError(message)
-    return OpenFindings(**found)

@@ -21,6 +21,8 @@ _GROUND = {
     "same": "all of this rests on AWS, which makes the hardware and runs the machines",
     "unknown": "all of this rests on who makes the hardware and who runs the machines",
 }
+OTHER_KEY = "another key"
+"""How check `channel` begins to say that the document names somebody else's key."""
 _MOST_CHECKS = 6
 _LONG_HEX = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{24,}\b")
 """People compare the beginnings; --json has all of it."""
@@ -95,13 +97,18 @@ def _following(report: Report) -> Iterator[Row]:
         return
     if report.verdict == "unchecked":
         unmade = (c for c in report.checks if c.required and c.status == "unchecked")
-        for advice in dict.fromkeys(_ADVICE.get(check.id, "") for check in unmade):
-            if advice:
-                yield Row((("next: ", STRONG),), advice, hang=2)
-                return
+        for advice in filter(None, map(_advice, unmade)):
+            yield Row((("next: ", STRONG),), advice, hang=2)
+            return
     first = next((link for link in report.links if link.status != "proven"), None)
     if first is not None and first.next:
         yield Row(((f"next, link {first.number}: ", STRONG),), first.next, hang=2)
+
+
+def _advice(check: Check) -> str:
+    if check.id == "channel" and check.found.startswith(OTHER_KEY):
+        return "do not send it anything: somebody may stand between you and the enclave"
+    return _ADVICE.get(check.id, "")
 
 
 _ADVICE = {

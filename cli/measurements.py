@@ -11,6 +11,7 @@ say less than it seems to: a register twice, one of another length, one that is 
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from cli import files
 from pcrlog.errors import MalformedError, UsageError
@@ -27,32 +28,51 @@ _TPM = frozenset({"PCR4", "PCR7", "PCR12"})
 _ALGORITHM = "HashAlgorithm"
 
 
-def measured(
-    file: str | None, pcrs: Iterable[str], *, wanted: bool = True
-) -> dict[str, str]:
-    """The registers that `--measurements` and `--pcr` name, checked.
+class Named(Protocol):
+    """The options that give registers (options.measured_options)."""
 
-    Args:
-        file: a file in one of the forms above.
-        pcrs: `N=HEX` each.
-        wanted: whether to name none is an error.
+    @property
+    def measurements(self) -> str | None:
+        """A file in one of the forms above."""
+        ...
+
+    @property
+    def pcrs(self) -> tuple[str, ...]:
+        """`N=HEX` each."""
+        ...
+
+    @property
+    def artifact(self) -> str | None:
+        """A file, or `sha256:HEX`."""
+        ...
+
+
+def measured(options: Named) -> dict[str, str]:
+    """The registers that the options name, checked; none if they name none.
 
     Raises:
-        UsageError: not of one of the forms, none, or not those of an enclave image.
+        UsageError: not of one of the forms, or not those of an enclave image.
     """
-    pairs = [] if file is None else list(_read(file))
-    pairs += [_option(text) for text in pcrs]
-    if not pairs:
-        if wanted:
-            message = "which registers? --measurements build.json, or --pcr 0=HEX …"
+    pairs = [] if options.measurements is None else list(_read(options.measurements))
+    pairs += [_option(text) for text in options.pcrs]
+    if options.artifact is not None:
+        if pairs:
+            message = "--artifact stands alone: a file has a digest and no registers"
             raise UsageError(message)
-        return {}
+        return _artifact(options.artifact)
     registers = collect(pairs)
-    try:
-        check_registers(PLATFORMS[NITRO], registers)
-    except MalformedError as error:
-        raise UsageError(str(error)) from error
+    if registers:
+        _check(NITRO, registers)
     return dict(sorted(registers.items()))
+
+
+def wanted(options: Named) -> dict[str, str]:
+    """The same, where there have to be some."""
+    registers = measured(options)
+    if not registers:
+        message = "which registers? --measurements build.json, or --pcr 0=HEX …"
+        raise UsageError(message)
+    return registers
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -77,17 +97,20 @@ def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
-def artifact(text: str) -> dict[str, str]:
-    """The register of `--artifact`: a file's, or that of `sha256:HEX`."""
+def _artifact(text: str) -> dict[str, str]:
     digest = text.removeprefix("sha256:") if text.startswith("sha256:") else None
     if digest is None:
         digest, _ = files.digest(text)
     registers = {"digest": f"sha256:{digest}"}
+    _check(ARTIFACT, registers)
+    return registers
+
+
+def _check(platform: str, registers: Mapping[str, str]) -> None:
     try:
-        check_registers(PLATFORMS[ARTIFACT], registers)
+        check_registers(PLATFORMS[platform], registers)
     except MalformedError as error:
         raise UsageError(str(error)) from error
-    return registers
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -173,6 +173,11 @@ measured_options = both(
         multiple=True,
         help="A register; more than once for more.",
     ),
+    click.option(
+        "--artifact",
+        metavar="FILE|sha256:HEX",
+        help="Instead of registers: a file that is part of images.",
+    ),
 )
 """For whatever needs registers."""
 

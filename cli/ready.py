@@ -14,7 +14,7 @@ from msgspec import Struct
 from cli.bundle import fetch
 from cli.ladder import check_row, link_row
 from cli.logs import Access, measurements_of, platform_of, reach
-from cli.measurements import measured
+from cli.measurements import wanted
 from cli.options import (
     LogOptions,
     Session,
@@ -48,6 +48,7 @@ class _Ready(LogOptions, frozen=True, kw_only=True):
     product: str
     measurements: str | None
     pcrs: tuple[str, ...]
+    artifact: str | None
     wait: str
 
 
@@ -80,7 +81,7 @@ def ready_command(session: Session, options: _Ready) -> int:
     if options.policy is None:
         message = "which policy? --policy FILE (or PCRLOG_POLICY)"
         raise UsageError(message)
-    registers = measured(options.measurements, options.pcrs)
+    registers = wanted(options)
     ends = time.monotonic() + duration(options.wait, option="--wait")
     while True:
         access = reach(session, options)

@@ -13,7 +13,7 @@ import click
 from cli import files, signers
 from cli.logs import Access, platform_of, reach
 from cli.looking import Found, look
-from cli.measurements import artifact, measured
+from cli.measurements import wanted
 from cli.options import (
     Session,
     SpeakOptions,
@@ -82,11 +82,6 @@ class _Release(SpeakOptions, frozen=True, kw_only=True):
 @click.option("--version", required=True, help="Which version.")
 @click.option("--variant", help="Which of several builds of a version, such as x86_64.")
 @measured_options
-@click.option(
-    "--artifact",
-    metavar="FILE|sha256:HEX",
-    help="Instead of registers: a file that is part of images, such as a base image.",
-)
 @click.option("--source", metavar="URI", help="Where the source is; with --commit.")
 @click.option("--commit", metavar="HEX", help="The commit that was built.")
 @click.option(
@@ -134,7 +129,7 @@ def release_command(session: Session, options: _Release) -> int:
 
     The product's first part is who speaks. Doing it again changes nothing.
     """
-    registers = _registers(options)
+    registers = wanted(options)
     access = reach(session, options)
     statement = _statement(access, options, registers, session.now)
     with session.output.progress(f"asking {access.client.url}"):
@@ -175,15 +170,6 @@ def _publish(
         check_speaker(found.view, statement.predicate.issuer, keyid)
     plan = Plan(options.key, options.output, options.wait, options.conflict)
     return undecided(conclude(session, access, statement, plan))
-
-
-def _registers(options: _Release) -> Registers:
-    if options.artifact is None:
-        return measured(options.measurements, options.pcrs)
-    if options.measurements or options.pcrs:
-        message = "--artifact stands alone: a file has a digest and no registers"
-        raise UsageError(message)
-    return artifact(options.artifact)
 
 
 def _statement(

@@ -27,7 +27,7 @@ from pcrlog.measurement import PLATFORMS, Registers
 from pcrlog.predicates import REGISTRAR, Audit, Identity, Predicate, Release
 from pcrlog.proof import Proof
 from pcrlog.statement import Statement, encode, parse, require_known
-from pcrlog.transport import Placed, Promised
+from pcrlog.transport import Placed, Promised, RefusedError
 
 _SERVER_WAIT = 5
 _PAUSE = 0.5
@@ -214,11 +214,7 @@ def hand_in(
     statement = parse(Envelope.parse(envelope).payload)
     patience = duration(plan.wait, option="--wait")
     with session.output.progress(f"submitting to {access.client.url}"):
-        answer = access.client.submit(
-            envelope,
-            wait=min(_SERVER_WAIT, patience),
-            accept_conflict=plan.conflict,
-        )
+        answer = _submit(access, envelope, min(_SERVER_WAIT, patience), plan)
         if isinstance(answer, Promised):
             index = await_decision(access, answer.envelope_sha256, patience)
             if index is None:
@@ -232,6 +228,18 @@ def hand_in(
     )
     session.output.result(result, published_rows(result))
     return result
+
+
+def _submit(
+    access: Access, envelope: bytes, wait: int, plan: Plan
+) -> Placed | Promised:
+    try:
+        return access.client.submit(envelope, wait=wait, accept_conflict=plan.conflict)
+    except RefusedError as error:
+        if not error.kind.endswith(":conflict"):
+            raise
+        message = f"{error}. Or, if both are meant to stand: --conflict"
+        raise RefusedError(message, kind=error.kind, status=error.status) from error
 
 
 def await_decision(access: Access, envelope_sha256: str, patience: int) -> int | None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from cli import files
-from cli.ladder import rows_of
+from cli.ladder import OTHER_KEY, rows_of
 from cli.options import (
     LogOptions,
     Session,
@@ -104,11 +104,10 @@ def verify_command(session: Session, options: _Verify) -> int:
     )
     session.output.result(report, rows_of(report))
     past.conclude(report, live=given.at is None)
-    ours = policy.product(options.product).channel != "required"
-    if ours and demands is not policy and _undecided(report, "channel"):
+    if demands is not policy and _goes_without(policy, report, options.product):
         session.output.remark(
             "it is --url that requires the channel, not the policy: with --no-channel"
-            " any enclave of this kind will do"
+            " any enclave of this kind will do, wherever it is"
         )
     return report.exit_code
 
@@ -284,10 +283,15 @@ def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:
     return {check.id: (check.status, check.required) for check in report.checks}
 
 
-def _undecided(report: Report, check: str) -> bool:
-    """Whether this check, not made, is what the verdict comes from."""
-    unmade = report.verdict == "unchecked"
-    return unmade and _statuses(report)[check][0] == "unchecked"
+def _goes_without(policy: Policy, report: Report, product: str) -> bool:
+    """Whether --no-channel is worth telling of: nobody showed a wrong key."""
+    [channel] = [check for check in report.checks if check.id == "channel"]
+    return (
+        policy.product(product).channel != "required"
+        and report.verdict == "unchecked"
+        and channel.status == "unchecked"
+        and not channel.found.startswith(OTHER_KEY)
+    )
 
 
 def _failed(report: Report, check: str) -> bool:

@@ -28,6 +28,8 @@ from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.encoding import parse_time
 from pcrlog.entry import Entry, parse_entry
+from pcrlog.envelope import FIRST_BYTE
+from pcrlog.errors import MalformedError
 from pcrlog.index_keys import by, of_version
 from pcrlog.predicates import REGISTRAR, Audit, Identity, Release, Revocation
 from pcrlog.statement import MEASUREMENT_REASONS, require_known
@@ -84,6 +86,10 @@ def admit(
         WrongLogError, FrozenError, FullError, TargetError, ConflictError: their rules.
         VerificationError: rule 5.
     """
+    if not envelope.startswith(FIRST_BYTE):
+        # To a reader that is a kind of leaf from the future; nobody may submit one.
+        message = "expected an envelope, which begins with {"
+        raise MalformedError(message)
     entry = parse_entry(view.size, envelope)
     require_known(entry.statement)
     if entry.predicate.log != authority.origin:

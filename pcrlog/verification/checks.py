@@ -50,6 +50,8 @@ LINK_1 = CHECKS[1:7]
 """The checks of the document itself."""
 LOG = tuple(name for name in CHECKS if name.startswith("log.") and name != "log.memory")
 ANSWERS = CHECKS[14:18]
+NOT_REACHED = "not reached"
+"""What a check found that nobody recorded."""
 _WORSE = {"pass": 0, "unchecked": 1, "fail": 2}
 
 
@@ -130,7 +132,7 @@ class Recorder:
         """All checks in their order."""
         for check in CHECKS:
             status, expected, found = self._found.get(
-                check, ("unchecked", "", "not reached")
+                check, ("unchecked", "", NOT_REACHED)
             )
             required = demands.require(check, status)
             yield Check(check, status, required, expected, found)

@@ -227,7 +227,7 @@ class Evidence:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for was there, and could be read."""
+        """Whether all that was asked for was there, was proven and could be read."""
         return not self.missing and not self._unread
 
     def conclude(self) -> None:
@@ -255,6 +255,7 @@ class Evidence:
             else:
                 trie.check_absence(root, hashed, answer.proof)
         except PcrlogError as error:
+            self._unread = True
             expected = "each proven by the seal's root"
             self._recorder.note("answers.proofs", "fail", expected, f"{key}: {error}")
             return ()
@@ -285,6 +286,7 @@ class Evidence:
                 checkpoint.root,
             )
         except VerificationError as error:
+            self._unread = True
             recorder.note("entries.inclusion", "fail", "each in the tree", str(error))
             return (), None
         payload = included.envelope.payload

@@ -157,7 +157,8 @@ def _consult(
     for one in gathering.subjects if nothing else ():
         one.drop(nothing)
     log_checks = [name for name in LOG if run.demands.require(name, "unchecked")]
-    incomplete = not recorder.all([*log_checks, *ANSWERS])
+    forked = recorder.status("log.memory") == "fail"
+    incomplete = forked or not recorder.all([*log_checks, *ANSWERS])
     judge = Judge(run.authority, run.policy, now, at)
     evaluation = Evaluation(judge, run.rules, incomplete=incomplete)
     chain = evaluation.chain(gathering.subjects[0], run.rules, run.registers)

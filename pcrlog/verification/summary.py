@@ -11,7 +11,14 @@ from pcrlog.measurement import Registers
 from pcrlog.policy import Policy, Product
 from pcrlog.verification import links
 from pcrlog.verification.audits import distinct
-from pcrlog.verification.checks import Check, Demands, Recorder, Verdict, verdict
+from pcrlog.verification.checks import (
+    NOT_REACHED,
+    Check,
+    Demands,
+    Recorder,
+    Verdict,
+    verdict,
+)
 from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
 from pcrlog.verification.evidence import Opened
 from pcrlog.verification.links import Status
@@ -140,7 +147,7 @@ def _headline(
     word, status = "COULD NOT CHECK", "unchecked"
     if outcome == "refuted":
         word, status = "REFUTED", "fail"
-    for check in checks:
+    for check in sorted(checks, key=lambda check: check.found == NOT_REACHED):
         if check.required and check.status == status:
             return f"{word}: {check.id}: {check.found or check.expected}"
     return f"{word}: an archived document was genuine then, and says nothing of now"

@@ -17,6 +17,7 @@ from pcrlog.checkpoint import Checkpoint, cosign
 from pcrlog.encoding import encode_base64, format_time
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.envelope import Envelope, sign_envelope
+from pcrlog.errors import PcrlogError
 from pcrlog.gather import Subject, gather
 from pcrlog.keys import SigningKey
 from pcrlog.measurement import PLATFORMS
@@ -108,16 +109,17 @@ class MemoryLog:
 
     def append(self, leaf: bytes, *, force: bool = False) -> int:
         """Judge and append an envelope; its index."""
-        index = len(self.leaves)
+        index, entry = len(self.leaves), None
         try:
             entry = parse_entry(index, leaf)
             self.authority.accept(entry)
             check_target(entry, self.by_sha)
-            self.entries[index] = entry
-            self.by_sha.setdefault(entry.sha256, entry)
-        except Exception:
+        except PcrlogError:
             if not force:
                 raise
+        if entry is not None:
+            self.entries[index] = entry
+            self.by_sha.setdefault(entry.sha256, entry)
         self._push(leaf)
         for name in index_keys.index_keys(leaf):
             self.index.setdefault(name, []).append(index)
@@ -242,21 +244,31 @@ class MemoryLog:
         """A complete subtree's root."""
         return self.nodes[level, index]
 
-    def seal(self, *, frozen: bool = False, root: bytes | None = None) -> bytes:
-        """Seal, sign and cosign; the checkpoint note."""
+    def seal(
+        self,
+        *,
+        frozen: bool = False,
+        root: bytes | None = None,
+        leaf: bytes | None = None,
+    ) -> bytes:
+        """Seal, sign and cosign; the checkpoint note. `root` and `leaf` may be lies."""
+        seal = Seal(len(self.leaves), self.now, root or self.index_root(), frozen)
+        self._push(leaf or seal.encode())
+        checkpoint = Checkpoint(self.origin, len(self.leaves), self.tree.root())
+        note = self.signer.sign(checkpoint.text())
+        lines = [cosign(note.text, one, self.now) for one in self.witnesses]
+        self.note = bytes(UnverifiedNote(note.text, (*note.lines, *lines)))
+        return self.note
+
+    def index_root(self) -> bytes:
+        """The root of the index over all leaves so far."""
         self.trie.update(
             {
                 index_keys.key_hash(name): trie.value_of(indices)
                 for name, indices in self.index.items()
             }
         )
-        seal = Seal(len(self.leaves), self.now, root or self.trie.root, frozen)
-        self._push(seal.encode())
-        checkpoint = Checkpoint(self.origin, len(self.leaves), self.tree.root())
-        note = self.signer.sign(checkpoint.text())
-        lines = [cosign(note.text, one, self.now) for one in self.witnesses]
-        self.note = bytes(UnverifiedNote(note.text, (*note.lines, *lines)))
-        return self.note
+        return self.trie.root
 
     # --- bundles ---------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ of `verify`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from pcrlog.attestation.simulator import Simulator
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import encode_base64, format_time
 from pcrlog.policy import Policy
-from pcrlog.predicates import Build, Component, Document, Release, Source
+from pcrlog.predicates import Build, Component, Control, Document, Release, Source
 from pcrlog.verification import Memory, Report, verify
 from pcrlog.verification.audits import digest_of
 from pcrlog.verification.checks import CheckStatus
@@ -31,6 +31,7 @@ COMMIT = "ab" * 20
 SOURCE = Source("https://git.example/acme/wallet", COMMIT)
 RECIPE = Document("https://git.example/acme/recipe", "cd" * 32)
 BUILD = Build(RECIPE)
+CONTROL = Control("kms-policy", "c0" * 32)
 NONCE = b"the nonce that we sent"
 SIMULATOR = Simulator(b"tests/support/scene")
 SCOPES = ("reproduction", "source-review", "controls-review")
@@ -72,9 +73,7 @@ def toml(value: object) -> str:
 def pem(der: bytes) -> str:
     """A root as a policy spells it."""
     frame = "-----{} CERTIFICATE-----"
-    return "\n".join(
-        (frame.format("BEGIN"), encode_base64(der), frame.format("END"))
-    )
+    return "\n".join((frame.format("BEGIN"), encode_base64(der), frame.format("END")))
 
 
 @lru_cache(maxsize=256)
@@ -180,22 +179,29 @@ class Scene:
         subject = dict(self.log.entries[index].statement.registers)
         return self.log.audit(auditor, "controls-review", subject, **members)
 
-    def component(
-        self, product: str, sha256: str, *auditors: str, **members: Any
-    ) -> Component:
-        """A part, released with source by its provider, rebuilt and reviewed.
+    def part(self, product: str, sha256: str, **members: Any) -> Component:
+        """A component, released by its provider and rebuilt by the first auditor.
 
-        The first auditor rebuilds it; all review it.
+        Its source is that of all releases here: who reviewed that, reviewed this.
         """
         provider = product.partition("/")[0]
         if self.log.authority.newest(provider) is None:
             self.log.enroll(provider, "provider")
         subject = artifact(sha256)
         self.release("1.0.0", subject, product=product, platform="artifact", **members)
-        for auditor in auditors:
-            if auditor == auditors[0]:
-                self.reproduce(auditor, subject, platform="artifact")
+        confirmed = members.get("components")
+        digest = digest_of(confirmed) if confirmed else None
+        self.reproduce(LAB, subject, platform="artifact", components=digest)
         return Component(product, sha256)
+
+    def complete(self) -> int:
+        """All that makes seven links proven; the release's index."""
+        parts = (self.part("parts.example/sidecar", "5a" * 32),)
+        index = self.release(components=parts, controls=(CONTROL,))
+        self.reproduce(components=digest_of(parts))
+        self.review()
+        self.review_controls(index)
+        return index
 
     # --- what a relying party has ----------------------------------------------------
 
@@ -245,11 +251,12 @@ class Scene:
         }
         return "\n".join(f"{name} = {toml(value)}" for name, value in whole.items())
 
-    def seal(self) -> None:
-        """Publish, if anything was said since."""
-        if self._sealed != len(self.log.leaves):
-            self.log.seal()
+    def seal(self, **how: Any) -> bytes:
+        """Publish, if anything was said since (or if it is asked how); the note."""
+        if how or self._sealed != len(self.log.leaves):
+            self.log.seal(**how)
             self._sealed = len(self.log.leaves)
+        return self.log.note
 
     def inputs(
         self,
@@ -315,8 +322,3 @@ def not_passed(report: Report) -> dict[str, CheckStatus]:
         for one in report.checks
         if one.required and one.status != "pass"
     }
-
-
-def spoken(entries: Iterable[int]) -> list[int]:
-    """Indices in order."""
-    return sorted(entries)

@@ -1,5 +1,6 @@
 """Fixtures for tests of the server: a new log, its parties, its web process."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from log_server.app import create_app
+from log_server.wake import Bell
 from tests.unit.log_server.parties import Log, Party
 
 
@@ -37,3 +39,26 @@ def app(log: Log) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def running(log: Log, acme: Party) -> Iterator[None]:
+    """A sequencer that works whenever it is woken, in a thread; acme is enrolled."""
+    end, ready = threading.Event(), threading.Event()
+
+    def run() -> None:
+        with log.sequencer() as sequencer:
+            bell = Bell(log.config.wake)
+            ready.set()
+            while not end.is_set():
+                bell.wait(0.05)
+                while sequencer.round():
+                    pass
+            bell.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(10)
+    yield
+    end.set()
+    thread.join(10)

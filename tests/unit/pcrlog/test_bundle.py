@@ -196,13 +196,13 @@ def test_a_hash_that_is_not_in_the_table_is_refused(table: Json) -> None:
             path[0] = kept
     step = next(answer for answer in table["answers"] if answer["path"])["path"][0]
     step[1] = len(table["hashes"])
-    refused(table, "is named")
+    refused(table)
 
 
 def test_the_leaf_of_an_absence_is_in_the_table(table: Json) -> None:
     answer = next(answer for answer in table["answers"] if "other" in answer)
     answer["other"][1] = len(table["hashes"])
-    refused(table, "is named")
+    refused(table)
     for other in ([0], [0, 0, 0], [], 0, None):
         answer["other"] = other
         refused(table)
@@ -232,7 +232,7 @@ def test_a_bit_of_a_path_is_below_256(table: Json) -> None:
 def test_a_key_or_an_index_stands_once(table: Json) -> None:
     for name in ("answers", "entries"):
         rows = table[name]
-        refused({**table, name: [rows[0], *rows]}, "twice")
+        refused({**table, name: [rows[0], *rows]}, "each once")
 
 
 def reversed_answers(table: Json) -> None:

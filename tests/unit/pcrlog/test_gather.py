@@ -161,6 +161,14 @@ def test_a_reproduction_by_nobody_who_counts_names_no_commit(log: MemoryLog) -> 
     assert not [key for key in walk.asked if "/source/" in key]
 
 
+def test_only_a_reproduction_names_a_commit(log: MemoryLog) -> None:
+    log.release(WALLET, "1.0.0", GOOD)
+    log.audit(LAB, "later-scope", GOOD, source=at(COMMITS[2]))
+    walk = Walk(log)
+    walk.run(LAB)
+    assert not [key for key in walk.asked if "/source/" in key]
+
+
 # --- what reviews build on ------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from pcrlog import limits
 from pcrlog.encoding import encode_base64
 from pcrlog.index_keys import index_keys, key_hash, keys_of_payload
 from pcrlog.predicates import Component
@@ -389,3 +390,34 @@ def nested(depth: int, tag: str) -> bytes:
 def test_the_keys_are_the_same_however_deep_the_caller_stands(depth: int) -> None:
     """Or two monitors would compute two indices over one log."""
     assert found_at(0, nested(depth, "one")) == found_at(300, nested(depth, "other"))
+
+
+def test_more_brackets_than_any_statement_needs_mean_no_keys() -> None:
+    """Wherever they stand; so the depth is bounded for every decoder there is."""
+    fixed = json.dumps(statement(later="")).count("[") + json.dumps(
+        statement(later="")
+    ).count("{")
+    for bracket in "[{":
+        most = bracket * (limits.BRACKETS - fixed)
+        assert keys(statement(later=most)) == RELEASE
+        assert keys(statement(later=most + bracket)) == set()
+    envelope = json.loads(leaf(statement()))
+    for count, found in ((limits.BRACKETS - 1, RELEASE), (limits.BRACKETS, set())):
+        wide = json.dumps({**envelope, "later": "[" * count}).encode()
+        assert set(index_keys(wide)) == found
+
+
+def test_the_largest_statements_have_their_keys() -> None:
+    """All lists as long as they may be: the bound on brackets leaves room."""
+    rows = [{"name": f"tool-{n:02}", "sha256": "0" * 64} for n in range(limits.TOOLS)]
+    lists = {
+        "build": {"recipe": {}, "tools": rows},
+        "components": rows[: limits.COMPONENTS],
+        "controls": rows[: limits.CONTROLS],
+        "references": rows[: limits.REFERENCES],
+    }
+    table = statement(image={}, source={}, binding={}, numbers={}, **lists)
+    digest = table["subject"][0]["digest"]
+    names = [f"A{n:02}" for n in range(limits.SUBJECT_REGISTERS - 1)]
+    table["subject"] += [{"name": name, "digest": digest} for name in names]
+    assert keys(table) == RELEASE

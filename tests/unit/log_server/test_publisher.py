@@ -1,0 +1,185 @@
+"""Publication: the files, their order, and what is done after a crash."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from log_server.fsck import check
+from pcrlog.checkpoint import open_checkpoint
+from pcrlog.errors import InconsistencyError
+from pcrlog.note import UnverifiedNote
+from pcrlog.tiles import Tile, parse_bundle, tiles_of
+from tests.unit.log_server.parties import Log, Party
+
+STEPS = [
+    "rows-read",
+    "batch-made",
+    "committed",
+    "tiles-written",
+    "cosigned",
+    "checkpoint-written",
+    "published",
+]
+
+
+def public(log: Log) -> dict[str, bytes]:
+    """Every file below public/, by path."""
+    root = log.config.public
+    found = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+def shown_size(log: Log) -> int:
+    note = UnverifiedNote.parse((log.config.public / "checkpoint").read_bytes())
+    return open_checkpoint(note, log.config.vkey()).size
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the end of a process
+    """The process was killed here."""
+
+
+def stop_at(point: str) -> "type[None]":
+    def step(name: str) -> None:
+        if name == point:
+            raise Stopped
+
+    return step  # type: ignore[return-value] # a step
+
+
+def test_a_new_log_shows_its_first_checkpoint_and_what_it_covers(log: Log) -> None:
+    files = public(log)
+    assert sorted(files) == ["checkpoint", "tile/0/000.p/2", "tile/entries/000.p/2"]
+    entries = parse_bundle(files["tile/entries/000.p/2"], 2)
+    assert entries[0].startswith(b"{")
+    assert entries[1].startswith(b"pcrlog/seal/v1\n1\n")
+
+
+def test_steps_come_in_the_order_that_readers_rely_on(log: Log, acme: Party) -> None:
+    seen: list[str] = []
+    log.queue(acme.release())
+    with log.sequencer(seen.append) as sequencer:
+        sequencer.round()
+    assert seen == STEPS
+
+
+@pytest.mark.parametrize("point", STEPS)
+def test_a_crash_at_any_step_loses_nothing(log: Log, acme: Party, point: str) -> None:
+    envelope = acme.release()
+    log.queue(envelope)
+    with pytest.raises(Stopped), log.sequencer(stop_at(point)) as sequencer:
+        sequencer.round()
+    # Whatever is shown is covered by files at every moment.
+    for tile in tiles_of(shown_size(log)):
+        assert (log.config.public / tile.path()).is_file()
+    log.sequence()
+    assert shown_size(log) == 6
+    assert check(log.config).wrong == []
+    assert log.accept(envelope) == 4, "decided once, at one index"
+
+
+@pytest.mark.parametrize("point", STEPS)
+def test_after_a_crash_the_files_are_those_of_a_run_without(
+    log: Log, acme: Party, tmp_path: Path, point: str
+) -> None:
+    log.queue(acme.release())
+    shutil.copytree(log.config.directory, tmp_path / "calm", ignore=_no_fifo)
+    with pytest.raises(Stopped), log.sequencer(stop_at(point)) as sequencer:
+        sequencer.round()
+    log.sequence()
+    calm = Log(
+        type(log.config).load(tmp_path / "calm"), log.new, log.clock, log.registrar
+    )
+    calm.sequence()
+    assert public(log) == public(calm)
+
+
+def _no_fifo(_folder: str, names: list[str]) -> set[str]:
+    return {"wake"} & set(names)
+
+
+def test_lost_files_are_cut_again_byte_for_byte(log: Log, acme: Party) -> None:
+    log.accept(acme.release())
+    before = public(log)
+    shutil.rmtree(log.config.public)
+    log.config.public.mkdir()
+    log.sequence()
+    wanted = {str(tile.path()) for tile in tiles_of(6)} | {"checkpoint"}
+    assert {name: before[name] for name in wanted} == {
+        name: public(log)[name] for name in wanted
+    }
+
+
+def test_an_old_copy_of_the_database_is_refused(
+    log: Log, acme: Party, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.db"
+    shutil.copy(log.config.log_db, old)
+    log.accept(acme.release())
+    shutil.copy(old, log.config.log_db)
+    with pytest.raises(InconsistencyError, match="fork"):
+        log.sequence()
+
+
+def test_a_checkpoint_of_another_history_is_refused(log: Log, acme: Party) -> None:
+    log.accept(acme.release())
+    shown = log.config.public / "checkpoint"
+    # The log's own signature on another root of the same size: the log has forked.
+    from log_server.direct import read_log_key  # noqa: PLC0415 - the attacker's part
+    from pcrlog.checkpoint import Checkpoint  # noqa: PLC0415
+
+    text = Checkpoint(log.config.origin, 6, bytes(32)).text()
+    shown.write_bytes(bytes(read_log_key(log.config).sign(text)))
+    with pytest.raises(InconsistencyError) as caught:
+        log.sequence()
+    assert caught.value.theirs == shown.read_bytes()
+
+
+def test_partial_tiles_go_when_the_full_one_stands(log: Log, acme: Party) -> None:
+    with log.sequencer() as sequencer:
+        for i in range(10):
+            log.queue(*(acme.release(1, f"{i}.{j}.0") for j in range(25)))
+            sequencer.round()
+    files = public(log)
+    assert "tile/0/000" in files
+    assert "tile/entries/000" in files
+    assert not [name for name in files if name.startswith("tile/0/000.p/")]
+    assert not [name for name in files if name.startswith("tile/entries/000.p/")]
+    assert "tile/1/000.p/1" in files
+    assert check(log.config).wrong == []
+
+
+def test_every_partial_tile_of_an_open_tile_stays(log: Log, acme: Party) -> None:
+    for i in range(3):
+        log.accept(acme.release(1, f"1.0.{i}"))
+    for size in (2, 4, 6, 8, 10):
+        assert (log.config.public / Tile(0, 0, size).path()).is_file()
+        assert (log.config.public / Tile(None, 0, size).path()).is_file()
+
+
+def test_cosignatures_stand_below_the_logs_own_line(log: Log, acme: Party) -> None:
+    from log_server.publisher import Publisher  # noqa: PLC0415 - used here alone
+    from pcrlog.checkpoint import cosign, cosignatures  # noqa: PLC0415
+    from pcrlog.note import COSIGNATURE, NoteSigner  # noqa: PLC0415
+
+    witness = NoteSigner("w.example/a", bytes(32), COSIGNATURE)
+
+    def ask(note: bytes) -> list[str]:
+        return [str(cosign(UnverifiedNote.parse(note).text, witness, 7))]
+
+    log.queue(acme.release())
+    with log.sequencer() as sequencer:
+        ledger = sequencer._ledger
+        sequencer._publisher = Publisher(
+            ledger, log.config.public, log.config.vkey(), ask
+        )
+        sequencer.round()
+    note = UnverifiedNote.parse((log.config.public / "checkpoint").read_bytes())
+    assert cosignatures(note, [witness.public]) == {witness.public: 7}
+    with log.snapshot() as snapshot:
+        published = snapshot.published()
+        assert published is not None
+        assert published[1] == bytes(note)
+        assert len(UnverifiedNote.parse(published[0].note).lines) == 1
+    log.sequence()
+    assert (log.config.public / "checkpoint").read_bytes() == bytes(note)
