@@ -1,12 +1,13 @@
 """Files as commands read and write them: bounded, atomic, never overwritten unasked."""
 
 import contextlib
-import hashlib
 import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pcrlog.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read(path: str, most: int) -> bytes:
@@ -38,12 +39,11 @@ def write_new(
     if path == "-":
         os.write(1, data)
         return
-    target = Path(path)
     try:
         if force:
-            replace(target, data, mode=mode)
+            replace(path, data, mode=mode)
             return
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except FileExistsError as error:
@@ -54,12 +54,16 @@ def write_new(
         raise UsageError(message) from error
 
 
-def replace(target: Path, data: bytes, *, mode: int = 0o644) -> None:
+def replace(target: "str | Path", data: bytes, *, mode: int = 0o644) -> None:
     """Put `data` in the place of a file: a reader sees the old bytes or the new ones.
 
     A crash before the rename leaves the old file, and a temporary one beside it.
     """
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    import tempfile  # 6 ms, and most commands write nothing
+    from pathlib import Path
+
+    path = Path(target)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -67,7 +71,7 @@ def replace(target: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)
-        temporary.replace(target)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -80,6 +84,9 @@ def digest(path: str) -> tuple[str, int]:
     Raises:
         UsageError: it cannot be read.
     """
+    import hashlib
+    from pathlib import Path
+
     try:
         with Path(path).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

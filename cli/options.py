@@ -8,8 +8,6 @@ section 4).
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -28,13 +26,11 @@ OptionsT = TypeVar("OptionsT")
 R = TypeVar("R")
 
 
-@dataclass
-class Session:
-    """One run: its clock (unix seconds), where it writes, its environment."""
+class Session(Struct):
+    """One run: its clock (unix seconds), and where it writes."""
 
     clock: Callable[[], float]
     output: Output
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
     def now(self) -> int:
@@ -42,13 +38,13 @@ class Session:
         return int(self.clock())
 
     @property
-    def state_directory(self) -> Path:
+    def state_directory(self) -> str:
         """Where what is remembered lies: PCRLOG_STATE, or below XDG_STATE_HOME."""
-        own = self.environment.get("PCRLOG_STATE")
-        if own:
-            return Path(own)
-        base = self.environment.get("XDG_STATE_HOME")
-        return (Path(base) if base else Path.home() / ".local" / "state") / "pcrlog"
+        if own := os.environ.get("PCRLOG_STATE"):
+            return own
+        home = os.environ.get("HOME", "")
+        base = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
+        return f"{base}/pcrlog"
 
 
 class LogOptions(Struct, frozen=True, kw_only=True):

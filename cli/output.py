@@ -7,13 +7,12 @@ progress go to standard error, and progress only to a terminal.
 """
 
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeAlias
+
+from msgspec import Struct
 
 from pcrlog.encoding import encode_json
 
@@ -38,8 +37,7 @@ _PATIENCE = 1.0
 """Seconds that something may take before progress is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A line: `lead` stands once, `body` is wrapped beside it.
 
     Lines after the first begin under the body, or at column `hang`.
@@ -52,6 +50,8 @@ class Row:
 
     def lines(self, width: int, *, cut: bool) -> Iterator[list[Span]]:
         """The row as lines of spans; `cut` breaks words that are longer than a line."""
+        import textwrap  # for people only
+
         used = sum(len(text) for text, _ in self.lead)
         indent = used if self.hang is None else self.hang
         wrapped = textwrap.wrap(
@@ -88,9 +88,7 @@ class Output:
 
     def __init__(self) -> None:
         self.json = False
-        self._width = min(
-            max(shutil.get_terminal_size((_WIDTH, 24)).columns, _NARROWEST), _WIDEST
-        )
+        self._width = min(max(_columns(), _NARROWEST), _WIDEST)
 
     def result(self, value: object, rows: Iterable[Row]) -> None:
         """Print a command's result.
@@ -149,6 +147,17 @@ class Output:
         console = Console(file=stream, highlight=False, soft_wrap=True)
         for line in lines:
             console.print(Text.assemble(*line))
+
+
+def _columns() -> int:
+    """The width of the terminal: COLUMNS, or what it says, or a usual one."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit():
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+    except (OSError, ValueError):
+        return _WIDTH
 
 
 def _spin(text: str) -> "Status":

@@ -11,8 +11,6 @@ The hash is over the log's vkey and the quorums, so that another policy's laxer 
 never writes what a stricter one reads.
 """
 
-from pathlib import Path
-
 import msgspec
 from msgspec import Struct
 
@@ -37,16 +35,16 @@ class _Remembered(Struct, frozen=True):
 class State:
     """The state directory; made when something is first written to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str) -> None:
         self._directory = directory
 
     def recall(self, log: Log) -> Memory | None:
         """The checkpoint remembered of a log; None if there is none that is usable."""
         try:
-            data = self._path(log).read_bytes()
+            data = files.read(self._path(log), 4 * limits.NOTE)
             found = msgspec.json.decode(data, type=_Remembered)
             open_checkpoint(UnverifiedNote.parse(found.note.encode()), log.key)
-        except (OSError, ValueError, PcrlogError):
+        except (ValueError, PcrlogError):
             return None
         return Memory(found.note.encode(), frozen=found.frozen)
 
@@ -64,7 +62,7 @@ class State:
         kept = _Remembered(log.key.name, note.decode(), frozen)
         self._write(self._path(log), encode_json(kept))
 
-    def keep_evidence(self, log: Log, remembered: bytes, note: bytes) -> Path:
+    def keep_evidence(self, log: Log, remembered: bytes, note: bytes) -> str:
         """Write both notes of a fork to a file; its path."""
         evidence = {
             "format": "pcrlog-fork/v1",
@@ -73,20 +71,23 @@ class State:
             "note": note.decode(),
         }
         data = encode_json(evidence)
-        path = self._directory / "forks" / f"{sha256(data).hex()[:16]}.json"
+        path = f"{self._directory}/forks/{sha256(data).hex()[:16]}.json"
         self._write(path, data)
         return path
 
-    def _path(self, log: Log) -> Path:
+    def _path(self, log: Log) -> str:
         parts = [str(log.key), _spell(log.witnesses), _spell(log.index_monitors)]
         name = sha256("\n".join(parts).encode()).hex()[:16]
-        return self._directory / "checkpoints" / f"{name}.json"
+        return f"{self._directory}/checkpoints/{name}.json"
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: str, data: bytes) -> None:
         if len(data) > 4 * limits.NOTE:
             return
+        from pathlib import Path
+
+        folder = Path(path).parent
         try:
-            path.parent.mkdir(mode=_SECRET_FOLDER, parents=True, exist_ok=True)
+            folder.mkdir(mode=_SECRET_FOLDER, parents=True, exist_ok=True)
             files.replace(path, data + b"\n")
         except OSError as error:
             message = f"cannot remember the checkpoint: {path}: {error.strerror}"

@@ -6,10 +6,7 @@ over a connection whose certificate it has to name. The log's answers come from 
 `pcrlog.verify`; here is what it is given.
 """
 
-import dataclasses
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import click
 import msgspec
@@ -115,8 +112,7 @@ def verify_command(session: Session, options: _Verify) -> int:
 # --- what is verified ----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Given:
+class _Given(Struct, frozen=True):
     """A document, and what its asker knows of how it came."""
 
     document: bytes
@@ -143,6 +139,8 @@ def _given(session: Session, options: _Verify) -> _Given:
 
 def _ask(session: Session, options: _Verify) -> _Given:
     """A fresh document, and what the connection shows."""
+    import secrets
+
     from pcrlog.transport import fetch_attestation
 
     if options.nonce or options.at or options.bindings:
@@ -165,7 +163,7 @@ def _binding(text: str) -> tuple[str, bytes]:
 def _with_channel(policy: Policy, product: str) -> Policy:
     """The policy, with the channel required of this product."""
     rules = msgspec.structs.replace(policy.product(product), channel="required")
-    return dataclasses.replace(policy, products={**policy.products, product: rules})
+    return msgspec.structs.replace(policy, products={**policy.products, product: rules})
 
 
 # --- what the log says ---------------------------------------------------------------
@@ -257,7 +255,7 @@ class _Past:
                 proof = reader.consistency(first, second)
         except PcrlogError:
             return memory  # `log.memory` then says that there is no proof.
-        return dataclasses.replace(memory, proof=proof)
+        return Memory(memory.note, proof, memory.frozen)
 
     def conclude(self, report: Report, *, live: bool) -> None:
         """Remember the checkpoint, or keep the evidence of a fork."""

@@ -11,7 +11,8 @@ a later one, void or not, took away.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog.encoding import decode_base64
 from pcrlog.entry import Entry
@@ -31,16 +32,14 @@ _ROOT = "root"
 _ENROL = "enrol"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """What a name has at some index: keyid to `use` of its active keys, and roles."""
 
     keys: dict[str, str | None]
     roles: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted:
+class _Accepted(Struct, frozen=True):
     """An accepted identity, with who it was that signed it.
 
     `by_registrar`: an enrol key (for the registrar's own, a root key). `by_name`: the

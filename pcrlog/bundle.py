@@ -20,7 +20,6 @@ True
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -70,24 +69,21 @@ class _Bundle(_Part, frozen=True):
     hashes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """All `indices` (ascending) under a key, and the trie `proof` of that."""
 
     indices: tuple[int, ...]
     proof: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Included:
+class Included(Struct, frozen=True):
     """A statement's envelope, whose bytes are the leaf, and its inclusion `proof`."""
 
     envelope: Envelope
     proof: Proof
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A bundle, unverified: checkpoint `note`, last leaf `seal` with its proof.
 
     `answers` by key string, `entries` by index.

@@ -16,7 +16,8 @@ True
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.encoding import (
@@ -39,8 +40,7 @@ _LINES = 3
 _COSIGNATURE_SIZE = 8 + 64
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """The state of a log: `origin`, `size` in leaves, `root` (32 bytes)."""
 
     origin: str

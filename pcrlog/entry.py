@@ -4,7 +4,7 @@ A leaf that starts with `{` is a statement in its envelope, one that starts with
 seal (PROTOCOL.md section 2). Statements are looked at here in form only.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pcrlog.envelope import FIRST_BYTE, Envelope
 from pcrlog.errors import MalformedError, UncheckedError
@@ -14,8 +14,7 @@ from pcrlog.seal import Seal
 from pcrlog.statement import Statement, parse
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A well-formed statement at its `index`; who said it is not checked yet."""
 
     index: int

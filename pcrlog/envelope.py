@@ -13,7 +13,6 @@ b'DSSEv1 28 application/vnd.in-toto+json 2 {}'
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
@@ -44,8 +43,7 @@ class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
     signatures: tuple[Signature, ...] = ()
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(Struct, frozen=True, dict=True):
     """An envelope's bytes `raw`, its decoded `payload`, and its signatures, unverified.
 
     `signatures` maps keyid to signature, ascending.
@@ -70,7 +68,7 @@ class Envelope:
         if envelope.payload_type != PAYLOAD_TYPE:
             message = f"envelope: expected payloadType {PAYLOAD_TYPE}"
             raise MalformedError(message)
-        signatures = _read_signatures(envelope.signatures)
+        signatures = read_signatures(envelope.signatures)
         return cls(raw, decode_base64(envelope.payload), signatures)
 
     @classmethod
@@ -80,7 +78,7 @@ class Envelope:
         Raises:
             MalformedError: as `parse`.
         """
-        signatures = _read_signatures(rows)
+        signatures = read_signatures(rows)
         raw = encode_json(_Envelope(encode_base64(payload), PAYLOAD_TYPE, tuple(rows)))
         if len(raw) > limits.ENVELOPE:
             message = f"envelope has {len(raw)} bytes, at most {limits.ENVELOPE}"
@@ -101,7 +99,12 @@ class Envelope:
         return pre_authentication_encoding(self.payload)
 
 
-def _read_signatures(rows: Sequence[Signature]) -> dict[str, bytes]:
+def read_signatures(rows: Sequence[Signature]) -> dict[str, bytes]:
+    """One or two signatures by keyid, ascending.
+
+    Raises:
+        MalformedError: none, more, or in another order.
+    """
     signatures = {one.keyid: decode_base64(one.sig) for one in rows}
     order = [one.keyid for one in rows]
     if not 0 < len(order) <= _MOST_SIGNATURES or order != sorted(signatures):

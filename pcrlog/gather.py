@@ -18,9 +18,10 @@ verification. What `ask` does with a missing answer is its own affair.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from pcrlog import limits
 from pcrlog.entry import Entry
@@ -38,8 +39,7 @@ COMMIT = "commit=gitCommit:"
 ARTIFACT = "artifact"
 
 
-@dataclass
-class Subject:
+class Subject(Struct):
     """What was found about one measurement of one product.
 
     `statements` are all answers by issuer; `releases` those of the product itself,
@@ -108,8 +108,7 @@ class Subject:
         yield from chain.from_iterable(self.rival_statements.values())
 
 
-@dataclass(frozen=True)
-class Gathering:
+class Gathering(Struct, frozen=True):
     """One walk: its `subjects`, the root first, and the identities of names met."""
 
     subjects: tuple[Subject, ...]

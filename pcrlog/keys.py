@@ -14,7 +14,6 @@ ECDSA point that is not in the uncompressed form.
 
 import functools
 import hashlib
-from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
     load_pem_private_key,
 )
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.errors import MalformedError, UncheckedError, UsageError, VerificationError
@@ -48,8 +48,7 @@ def keyid_of(spki: bytes) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """A usable public key: `keyid`, `algorithm`, DER `spki`."""
 
     keyid: str

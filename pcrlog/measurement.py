@@ -12,7 +12,6 @@ spelling of a measurement in API and command line (PROTOCOL.md 2.1).
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -43,8 +42,7 @@ class Register(Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """What a subject on this platform looks like.
 
     `required` registers, `identity`, the `pattern` of register names allowed, digests
@@ -57,6 +55,8 @@ class Platform:
     pattern: str
     digests: Mapping[str, tuple[int, ...]]
     released: bool = True
+    zero_is_debug: bool = False
+    """Whether `required` registers that are all zero mean debug mode."""
 
 
 PLATFORMS: Mapping[str, Platform] = {
@@ -69,6 +69,7 @@ PLATFORMS: Mapping[str, Platform] = {
             # PCR4 is the machine's, never the release's.
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
+            zero_is_debug=True,
         ),
         Platform("artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}),
         Platform(
@@ -141,7 +142,8 @@ def check_registers(
                 f" platform: names {platform.pattern}, {dict(platform.digests)} digits"
             )
             raise MalformedError(message)
-    if registers and all(is_zero(registers.get(n, ":")) for n in platform.required):
+    zero = all(is_zero(registers.get(name, ":")) for name in platform.required)
+    if platform.zero_is_debug and zero:
         message = (
             f"{platform.name}: {', '.join(platform.required)} are zero: debug mode"
         )

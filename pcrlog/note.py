@@ -25,13 +25,13 @@ the whole note; lines of unknown keys are ignored (FORMATS.md section 1).
 """
 
 import re
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.encoding import decode_base64, decode_hex, encode_base64, sha256, shown
@@ -56,8 +56,7 @@ def _check_name(name: str) -> None:
         raise MalformedError(message)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifierKey:
+class VerifierKey(Struct, frozen=True):
     """A public key as notes name it: `name`, `kind` (0x01 or 0x04), 32 raw bytes."""
 
     name: str
@@ -112,8 +111,7 @@ class VerifierKey:
             raise VerificationError(text) from error
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureLine:
+class SignatureLine(Struct, frozen=True):
     """One signature line: `name`, `key_hash` (4 bytes), `signature`."""
 
     name: str
@@ -125,8 +123,7 @@ class SignatureLine:
         return f"{_DASH}{self.name} {encode_base64(self.key_hash + self.signature)}"
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedNote:
+class UnverifiedNote(Struct, frozen=True):
     """A note's `text` (ends in LF) and its lines; nobody has checked a signature."""
 
     text: str

@@ -15,7 +15,6 @@ under two names must not count twice. By default, `acme.example/x` is released b
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -105,7 +104,6 @@ class _Platform(_Part, frozen=True):
     max_age: str = "5m"
     nonce: Literal["required", "optional"] = "required"
     operator: str | None = None
-    statuses: tuple[str, ...] = ()
 
 
 class Auditor(_Part, frozen=True):
@@ -167,16 +165,14 @@ class _Policy(_Part, frozen=True):
     products: dict[str, Product] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Quorum:
+class Quorum(Struct, frozen=True):
     """At least `least` of `keys` (type 0x04) must have cosigned."""
 
     least: int
     keys: tuple[VerifierKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True):
     """A log that the policy knows; a quorum of None is waived. Ages in seconds."""
 
     key: VerifierKey
@@ -188,8 +184,7 @@ class Log:
     index_monitors: Quorum | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformRules:
+class PlatformRules(Struct, frozen=True):
     """What counts as a live document of a platform. `roots`: "builtin" or PEM."""
 
     roots: tuple[str, ...]
@@ -198,8 +193,7 @@ class PlatformRules:
     operator: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """A parsed policy; times and ages in (unix) seconds."""
 
     sha256: str

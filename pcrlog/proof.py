@@ -14,14 +14,14 @@ that is what bundles are for.
 3
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.encoding import decode_base64, encode_base64, parse_decimal, shown
 from pcrlog.errors import MalformedError
+from pcrlog.merkle import HASH_SIZE, check_inclusion, leaf_hash
 from pcrlog.merkle import Proof as Hashes
-from pcrlog.merkle import check_inclusion, leaf_hash
 from pcrlog.note import UnverifiedNote, VerifierKey
 
 _HEADER = "c2sp.org/tlog-proof@v1"
@@ -30,8 +30,7 @@ _EXTRA = "extra "
 _MOST = limits.NOTE + 100 * limits.PROOF_HASHES + 4 * limits.ENVELOPE
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """An unverified proof: the leaf's `index`, the path's `hashes`, the `note`."""
 
     index: int
@@ -61,7 +60,11 @@ class Proof:
             message = f"expected a {_HEADER}, found {shown(data)}"
             raise MalformedError(message)
         index = parse_decimal(rest[0].removeprefix(_INDEX))
-        return cls(index, tuple(decode_base64(line) for line in rest[1:]), note)
+        hashes = tuple(decode_base64(line) for line in rest[1:])
+        if any(len(value) != HASH_SIZE for value in hashes):
+            message = f"proof: a hash is not of {HASH_SIZE} bytes"
+            raise MalformedError(message)
+        return cls(index, hashes, note)
 
     def encode(self) -> bytes:
         """The file's bytes."""

@@ -18,14 +18,13 @@ alone.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from pcrlog import limits
 from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
-from pcrlog.envelope import Signature
+from pcrlog.envelope import Signature, read_signatures
 from pcrlog.errors import MalformedError
 from pcrlog.keys import PublicKey, Signer
 from pcrlog.predicates import Name, Origin
@@ -55,16 +54,14 @@ class _Request(_Part, frozen=True):
     rotation: _Rotation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """An identity's `payload` and the `signatures` it has so far, by keyid."""
 
     payload: bytes
     signatures: dict[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request: whoever made it holds the keys of each of `spki`.
 
     A first enrolment has at least one key; a rotation those that it adds.
@@ -90,9 +87,7 @@ class Request:
         raw = decode_json(data.rstrip(b"\n"), _Request)
         rotation = None
         if raw.rotation is not None:
-            signatures = {
-                one.keyid: decode_base64(one.sig) for one in raw.rotation.signatures
-            }
+            signatures = read_signatures(raw.rotation.signatures)
             rotation = Rotation(decode_base64(raw.rotation.payload), signatures)
         if not raw.keys and rotation is None:
             message = "request: expected at least one key"

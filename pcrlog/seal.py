@@ -13,7 +13,7 @@ one with another first line is of a version that this code does not know.
 7
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pcrlog.encoding import (
     LATEST,
@@ -30,8 +30,7 @@ _HEADER = "pcrlog/seal/v1"
 _FROZEN = "frozen"
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(Struct, frozen=True):
     """`count` leaves before it, `time` (unix seconds), index `root`, `frozen`."""
 
     count: int

@@ -24,7 +24,6 @@ admission calls both.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Generic, Protocol, TypeVar
 
@@ -104,8 +103,7 @@ _SHAPES: dict[str, type[_Statement[Predicate]]] = {
 """The whole statement of each predicate type."""
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(Struct, frozen=True, dict=True):
     """A well-formed statement: its `payload`, `predicate` and `registers`.
 
     The registers of an identity are its keyids.

@@ -17,7 +17,8 @@ Tile(level=None, index=0, width=3)
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog.encoding import shown
 from pcrlog.errors import MalformedError
@@ -35,8 +36,7 @@ _PATH = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """Which tile: `level` (None: the entry bundle), `index`, and `width` 1..256."""
 
     level: int | None

@@ -17,7 +17,6 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -256,8 +255,7 @@ def fetch_file(url: str, most: int) -> str:
 # --- enclaves ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Attested:
+class Attested(Struct, frozen=True):
     """An enclave's answer: `document` as it came, and what the connection showed.
 
     `binding` maps "tls-spki-sha256" and "tls-cert-sha256" to 32 bytes; it is None

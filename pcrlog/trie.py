@@ -22,9 +22,10 @@ replaced; thus a node once replaced never comes back, and a store may drop it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from pcrlog.errors import MalformedError, VerificationError
 
@@ -72,8 +73,7 @@ def _split_inner(node: bytes) -> tuple[int, bytes, bytes]:
     return node[1], node[offset : offset + 32], node[offset + 32 :]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """What an update changed: the new root, nodes to keep, hashes no longer in use."""
 
     root: bytes

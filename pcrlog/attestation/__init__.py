@@ -17,8 +17,9 @@ cryptography that it needs, when it is first asked for.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.encoding import decode_base64, decode_hex
@@ -32,8 +33,7 @@ _FIRST_IN_HEX = tuple(byte.hex() for byte in _FIRST)
 _UNKNOWN = "expected an attestation document in CBOR, base64 or hex"
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """What a genuine document says. It may still be old, a replay, or in debug mode."""
 
     platform: str
@@ -80,8 +80,7 @@ class UnverifiedDocument(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """A kind of machine that attests: what its documents and registers are like."""
 
     name: str

@@ -27,7 +27,6 @@ Not checked: revocation. AWS tells verifiers to leave CRLs alone (ATTEST.md 1.2)
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -42,6 +41,7 @@ from cryptography.x509.verification import (
     Store,
 )
 from cryptography.x509.verification import VerificationError as InvalidPathError
+from msgspec import Struct
 
 from pcrlog.attestation import cose
 from pcrlog.encoding import format_time, sha256
@@ -60,8 +60,7 @@ _UNREADABLE = (
 """What cryptography raises for certificates that it cannot read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """A chain as found in a document: readable, and nothing more."""
 
     root: bytes
@@ -70,8 +69,7 @@ class Chain:
     leaf: x509.Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedLeaf:
+class VerifiedLeaf(Struct, frozen=True):
     """What a chain proves about the holder of the leaf's key."""
 
     common_name: str

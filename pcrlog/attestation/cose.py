@@ -19,13 +19,12 @@ a document has more than one spelling, and its hash does not identify it (ATTEST
 ('84 44 a1 01 38 22 a0 59', 'a1013822')
 """
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
+from msgspec import Struct
 
 from pcrlog.attestation import cbor
 from pcrlog.errors import MalformedError, VerificationError
@@ -37,8 +36,7 @@ TAG = b"\xd2"
 _HALF = 48
 
 
-@dataclass(frozen=True, slots=True)
-class Sign1:
+class Sign1(Struct, frozen=True):
     """The parts of a COSE_Sign1 that count; nothing about them is verified."""
 
     protected: bytes

@@ -27,8 +27,9 @@ True
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha384
+
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.attestation import Document, Platform, cbor, chain, cose
@@ -53,8 +54,7 @@ _YEAR_10000 = 253_402_300_800_000
 _Payload = Mapping[int | str, cbor.Value]
 
 
-@dataclass(frozen=True, slots=True)
-class _Claims:
+class _Claims(Struct, frozen=True):
     """What the payload says, without the certificates."""
 
     module_id: str
@@ -66,8 +66,7 @@ class _Claims:
     unknown: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
+class _Signed(Struct, frozen=True):
     _claims: _Claims
     _chain: chain.Chain
 
@@ -90,8 +89,7 @@ class _Signed:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Unverified:
+class _Unverified(Struct, frozen=True):
     _sign1: cose.Sign1
     _claims: _Claims
     _chain: chain.Chain

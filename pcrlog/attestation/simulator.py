@@ -17,7 +17,6 @@ other claims, `sign` any payload in any envelope.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256, sha384
 from typing import TypeAlias
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from pcrlog.attestation import cbor, cose
 from pcrlog.encoding import decode_hex
@@ -53,8 +53,7 @@ Extensions: TypeAlias = tuple[tuple[x509.ExtensionType, bool], ...]
 """Each with whether it is critical."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """How one certificate of the chain is made."""
 
     common_name: str

@@ -6,7 +6,6 @@ unchecked: forgetting one can never verify.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -65,8 +64,7 @@ class Check(Struct, frozen=True):
     found: str
 
 
-@dataclass(frozen=True)
-class Demands:
+class Demands(Struct, frozen=True, dict=True):
     """What of a policy decides which checks are required."""
 
     nonce: bool

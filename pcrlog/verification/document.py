@@ -7,7 +7,8 @@ names. Time then has to be near our own clock, or that of `--at`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog import attestation
 from pcrlog.attestation import Document, roots
@@ -18,8 +19,7 @@ from pcrlog.predicates import Release
 from pcrlog.verification.checks import Recorder
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the caller knows: clock `now`, archive time `at`, the `nonce` it sent."""
 
     now: int

@@ -4,9 +4,8 @@ A component is a subject of its own, judged once however often it is named; link
 6 take the worst of the release's components.
 """
 
-from dataclasses import dataclass
-
 import msgspec
+from msgspec import Struct
 
 from pcrlog.entry import Entry
 from pcrlog.gather import Subject
@@ -24,8 +23,7 @@ SCOPE_OF_LINK = {3: REPRODUCTION, 4: SOURCE_REVIEW, 7: CONTROLS_REVIEW}
 """Audits of which scope prove, or fail, a link."""
 
 
-@dataclass
-class Chain:
+class Chain(Struct):
     """Links 2 to 7 of one subject, with the audits that stand behind each."""
 
     releases: Releases

@@ -7,7 +7,8 @@ section 4).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog import trie
 from pcrlog.authority import Authority, check_target
@@ -33,8 +34,7 @@ SKIPPED_FAMILY = "urn:pcrlog:info:"
 """Predicate types of this family speak neither for nor against anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What an earlier live run saw: its checkpoint note.
 
     `proof` is a consistency proof from it to the bundle's checkpoint, if one was
@@ -46,8 +46,7 @@ class Memory:
     frozen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A checkpoint that the log signed, its seal, and the policy's view of the log."""
 
     log: Log

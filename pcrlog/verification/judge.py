@@ -6,7 +6,8 @@ a verdict.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pcrlog.authority import Authority
 from pcrlog.encoding import parse_time
@@ -21,8 +22,7 @@ Pins = Mapping[str, Sequence[str]]
 """Name to the keyids that a policy pins for it."""
 
 
-@dataclass(frozen=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """One run's judgement: `now` for evidence, `at` for what expires (unix seconds)."""
 
     authority: Authority

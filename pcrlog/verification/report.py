@@ -4,7 +4,6 @@ A report is data; whoever goes on to use what an enclave said takes it from
 `verified()`, which raises unless the verdict is "verified".
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
@@ -50,8 +49,7 @@ class RegistersShown(Struct, frozen=True):
     unlisted: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Enclave:
+class Enclave(Struct, frozen=True):
     """What a verified enclave said of itself: for use, since the report is verified."""
 
     product: str

@@ -6,7 +6,8 @@ and policy call for, the entries in them, and then what these say of the release
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time

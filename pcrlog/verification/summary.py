@@ -1,8 +1,9 @@
 """From what one run found to the report that says it, in words first."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pcrlog.attestation import Document
 from pcrlog.authority import Authority
@@ -47,8 +48,7 @@ _NEXT = {
 }
 
 
-@dataclass
-class Run:
+class Run(Struct):
     """What one run is about, and what it has established so far."""
 
     policy: Policy

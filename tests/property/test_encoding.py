@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -31,8 +32,9 @@ ASCII = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=
 INTEGERS = st.integers(0, 2**53 - 1)
 VALUES: st.SearchStrategy[Json] = st.recursive(
     ASCII | INTEGERS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(ASCII, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(ASCII, inner, max_size=4)
+    ),
     max_leaves=20,
 )
 ANY_TEXT = st.text(max_size=12)
@@ -118,13 +120,13 @@ def test_times_go_both_ways_and_are_those_of_datetime(seconds: int) -> None:
     )
 )
 def test_a_time_is_taken_exactly_if_it_exists_since_1970(text: str) -> None:
-    try:
+    seconds = -1.0
+    with suppress(ValueError):
         expected = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        exists = expected.timestamp() >= 0 and expected.isoformat()[:19] == text[:19]
-    except ValueError:
-        exists = False
-    if exists:
-        assert parse_time(text) == int(expected.timestamp())
+        if expected.isoformat()[:19] == text[:19]:
+            seconds = expected.timestamp()
+    if seconds >= 0:
+        assert parse_time(text) == seconds
     else:
         with pytest.raises(MalformedError):
             parse_time(text)

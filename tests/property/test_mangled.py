@@ -12,7 +12,7 @@ from itertools import chain
 
 import pytest
 
-from pcrlog import bundle, policy, request, statement, tiles, trie
+from pcrlog import policy, request, statement, tiles, trie
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import decode_base64, encode_base64
@@ -100,7 +100,8 @@ def recoded_request(data: bytes) -> bytes:
                 for keyid, signature in sorted(parsed.rotation.signatures.items())
             ],
         }
-    return json.dumps(table, separators=(",", ":")).encode()
+    newlines = data[len(data.rstrip(b"\n")) :]  # the one freedom that a file has
+    return json.dumps(table, separators=(",", ":")).encode() + newlines
 
 
 def recoded_statement(data: bytes) -> bytes:

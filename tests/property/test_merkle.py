@@ -3,7 +3,7 @@
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pcrlog import merkle, tiles
@@ -98,18 +98,14 @@ def test_no_other_hashes_lead_from_one_root_to_another(
     HASHES,
 )
 @settings(max_examples=200)
-def test_arbitrary_claims_raise_nothing_but_verification_errors(
+def test_arbitrary_claims_are_verification_errors(
     one: int, other: int, proof: list[bytes], first: bytes, second: bytes
 ) -> None:
-    for check in (
-        lambda: merkle.check_inclusion(first, one, other, proof, second),
-        lambda: merkle.check_consistency(one, other, proof, first, second),
-    ):
-        try:
-            check()
-        except VerificationError:
-            continue
-        assert not proof, "only a tree of one leaf, or of one size, needs no hashes"
+    assume(first != second)
+    with pytest.raises(VerificationError):
+        merkle.check_inclusion(first, one, other, proof, second)
+    with pytest.raises(VerificationError):
+        merkle.check_consistency(one, other, proof, first, second)
 
 
 @given(SIZES, st.data())

@@ -96,8 +96,9 @@ def test_older_roots_are_proven_from_nodes_that_have_not_died_yet(
     old: Items, new: Items
 ) -> None:
     """A log keeps the dead for a while: readers of the last root still need them."""
-    first = trie.update({}.__getitem__, trie.EMPTY_ROOT, old)
-    nodes = dict(first.born)
+    nodes: Items = {}
+    first = trie.update(nodes.__getitem__, trie.EMPTY_ROOT, old)
+    nodes |= first.born
     nodes |= trie.update(nodes.__getitem__, first.root, new).born
     for key in {*old, *new}:
         proof = trie.prove(nodes.__getitem__, first.root, key)
@@ -136,7 +137,9 @@ def test_no_proof_made_of_parts_shows_what_is_not_so(
     for name in items:
         parts += trie.split_proof(made.prove(name), present=True)[1]
     steps = data.draw(st.lists(st.sampled_from(parts), max_size=8)) if parts else []
-    steps = sorted({bit: (bit, sibling) for bit, sibling in steps}.values(), reverse=True)
+    steps = sorted(
+        {bit: (bit, sibling) for bit, sibling in steps}.values(), reverse=True
+    )
     claimed = data.draw(st.sampled_from([*items, key]))
     if items.get(claimed) != value:
         with pytest.raises((MalformedError, VerificationError)):
@@ -161,17 +164,17 @@ def test_no_edited_proof_shows_another_thing(
     items: Items, other: bytes, edits: list[tuple[int, int, bytes]]
 ) -> None:
     made = built(items)
-    for key in [*items][:3] + [other]:
+    for key in [*[*items][:3], other]:
         proof = made.prove(key)
         for start, length, data in edits:
             proof = proof[:start] + data + proof[start + length % 40 :]
-        for claimed in [*items][:3] + [other]:
+        for claimed in [*[*items][:3], other]:
             try:
                 trie.check_absence(made.root, claimed, proof)
             except (MalformedError, VerificationError):
                 continue
             assert claimed not in items
-        for claimed in [*items][:3] + [other]:
+        for claimed in [*[*items][:3], other]:
             for value in {*items.values()}:
                 try:
                     trie.check_presence(made.root, claimed, value, proof)

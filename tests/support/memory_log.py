@@ -222,12 +222,12 @@ class MemoryLog:
     ) -> int:
         """Append a revocation of an entry: of its measurement, or of it alone."""
         entry = self.entries[target]
-        named = reason not in ("compromised", "vulnerable")
+        if reason not in ("compromised", "vulnerable"):
+            members.setdefault("statement", entry.sha256)
         platform = getattr(entry.predicate, "platform", "aws-nitro")
         predicate = Revocation(
             **self.common(issuer, platform),  # type: ignore[arg-type] # as above
             reason=reason,
-            statement=entry.sha256 if named else None,
             **members,  # type: ignore[arg-type] # as above
         )
         subject = dict(entry.statement.registers)

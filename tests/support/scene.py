@@ -11,18 +11,32 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec import Struct, structs
 
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import encode_base64, format_time
+from pcrlog.entry import Entry
+from pcrlog.envelope import sign_envelope
+from pcrlog.keys import SigningKey
 from pcrlog.policy import Policy
-from pcrlog.predicates import Build, Component, Control, Document, Release, Source
+from pcrlog.predicates import (
+    REGISTRAR,
+    Build,
+    Component,
+    Control,
+    Document,
+    IdentityKey,
+    Release,
+    Source,
+)
 from pcrlog.verification import Memory, Report, verify
 from pcrlog.verification.audits import digest_of
 from pcrlog.verification.checks import CheckStatus
 from pcrlog.verification.links import Status
-from tests.support.memory_log import START, MemoryLog, registers, witness
+from tests.support.memory_log import START, MemoryLog, key, registers, witness
 
 PROVIDER, LAB, LENS = "acme.example", "lab.example", "lens.example"
 PRODUCT = f"{PROVIDER}/wallet"
@@ -43,6 +57,16 @@ W1, W2, M1 = (witness(name) for name in ("w1.example/a", "w2.example/b", "m1.exa
 HOUR, DAY = 3600, 86_400
 
 Members = Mapping[str, object]
+
+
+T = TypeVar("T")
+
+
+def changed(value: T, **changes: Any) -> T:
+    """A record with some members changed, whatever kind of record it is."""
+    if isinstance(value, Struct):
+        return structs.replace(value, **changes)
+    return replace(value, **changes)  # type: ignore[type-var] # a dataclass then
 
 
 def commit(of: str = COMMIT) -> dict[str, str]:
@@ -203,6 +227,11 @@ class Scene:
         self.review_controls(index)
         return index
 
+    def resign(self, entry: Entry, by: SigningKey) -> int:
+        """Append a statement once more, under another signature: no honest log does."""
+        leaf = sign_envelope(entry.envelope.payload, [by])
+        return self.log.append(leaf, force=True)
+
     # --- what a relying party has ----------------------------------------------------
 
     def policy(
@@ -286,6 +315,43 @@ class Scene:
         """The report under a policy that demands these links."""
         rules = {"links": list(links), **product} if links else product
         return self.report(policy=self.policy(product=rules))
+
+
+def _rows(
+    scene: Scene, name: str, lost: SigningKey, row: IdentityKey
+) -> list[IdentityKey]:
+    newest = scene.log.authority.newest_identity(name)
+    assert newest is not None
+    rows = [one for one in newest.keys if one.keyid != lost.public.keyid]
+    return [*rows, row]
+
+
+def _change(scene: Scene, name: str, rows: list[IdentityKey], *by: SigningKey) -> int:
+    state = scene.log.authority.state(name, len(scene.log.leaves))
+    issuer = REGISTRAR if scene.log.enrol in by else name
+    return scene.log.identify(name, rows, by, issuer=issuer, roles=sorted(state.roles))
+
+
+def compromise(
+    scene: Scene,
+    name: str,
+    since: int,
+    *,
+    lost: SigningKey | None = None,
+) -> int:
+    """The registrar declares a key of a name (its first) compromised since an index."""
+    one = lost or key(name)
+    keyid, spki = one.public.keyid, encode_base64(one.public.spki)
+    row = IdentityKey(keyid=keyid, key=spki, status="compromised", since=since)
+    return _change(scene, name, _rows(scene, name, one, row), scene.log.enrol)
+
+
+def retire(scene: Scene, name: str, *, by: SigningKey) -> int:
+    """A key of a name retires the name's first, alone."""
+    one = key(name)
+    keyid, spki = one.public.keyid, encode_base64(one.public.spki)
+    row = IdentityKey(keyid=keyid, key=spki, status="retired")
+    return _change(scene, name, _rows(scene, name, one, row), by)
 
 
 def quorum(least: int, *signers: Any) -> dict[str, object]:

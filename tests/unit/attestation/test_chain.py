@@ -1,7 +1,7 @@
 """Each rule of the chain, broken by a simulator that is otherwise honest."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from msgspec.structs import replace
 from hashlib import sha256
 
 import pytest

@@ -126,7 +126,7 @@ def test_an_artifact_is_a_file_or_its_digest(tmp_path: Path) -> None:
         assert found == {"digest": f"sha256:{empty}"}
 
 
-@pytest.mark.parametrize("given", ["sha256:00", "sha256:" + "0" * 64, "missing"])
+@pytest.mark.parametrize("given", ["sha256:00", "missing"])
 def test_an_artifact_that_is_neither_is_refused(given: str) -> None:
     with pytest.raises(UsageError):
         measured(Options(artifact=given))

@@ -248,6 +248,7 @@ def connect(world: World, patch: pytest.MonkeyPatch) -> None:
         return status, data, 0.0
 
     patch.setattr(Client, "_once", once)
+    patch.setattr("pcrlog.transport._PAUSES", (0.0, 0.0))
 
 
 def release_words(version: str = "1.4.2", build: str = "good") -> str:

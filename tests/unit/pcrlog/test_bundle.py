@@ -9,13 +9,13 @@ import pytest
 
 from pcrlog import limits, trie
 from pcrlog.bundle import Answer, Bundle, Included
+from pcrlog.checkpoint import open_checkpoint
 from pcrlog.encoding import encode_base64
 from pcrlog.envelope import Envelope, assemble
 from pcrlog.errors import MalformedError
 from pcrlog.index_keys import key_hash
 from pcrlog.merkle import check_inclusion, leaf_hash
 from pcrlog.note import UnverifiedNote
-from pcrlog.checkpoint import open_checkpoint
 from pcrlog.seal import Seal
 from tests.support.memory_log import MemoryLog, registers, witness
 
@@ -160,7 +160,7 @@ def test_an_unknown_member_is_refused_at_every_level(table: Json) -> None:
         part["extra"] = 1
         refused(table, "unknown field")
         del part["extra"]
-    assert Bundle.parse(data_of(table))
+    Bundle.parse(data_of(table))
 
 
 @pytest.mark.parametrize("value", ["pcrlog-bundle/v2", "pcrlog-bundle", ""])
@@ -172,7 +172,7 @@ def test_json_in_another_spelling_is_refused(table: Json) -> None:
     for data in (
         json.dumps(table, sort_keys=True).encode(),
         data_of(table) + b"\n",
-        json.dumps(dict(reversed(sorted(table.items())))).encode(),
+        json.dumps(dict(sorted(table.items(), reverse=True))).encode(),
         json.dumps(table, sort_keys=True, separators=(",", ":")).encode(),
     ):
         assert json.loads(data) == table
@@ -293,7 +293,9 @@ def test_what_encode_would_not_have_written_is_refused(
             [{"keyid": digit * 64, "sig": "AA=="} for digit in "012"], id="three"
         ),
         pytest.param([{"keyid": "0" * 63, "sig": "AA=="}], id="short-keyid"),
-        pytest.param([{"keyid": "0" * 64 + "\n", "sig": "AA=="}], id="keyid-and-newline"),
+        pytest.param(
+            [{"keyid": "0" * 64 + "\n", "sig": "AA=="}], id="keyid-and-newline"
+        ),
         pytest.param([{"keyid": "0" * 64, "sig": "AA"}], id="sig-unpadded"),
         pytest.param([{"keyid": "0" * 64}], id="no-sig"),
     ],

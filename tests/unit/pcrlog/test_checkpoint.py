@@ -116,9 +116,7 @@ def test_a_cosignature_is_of_its_text_time_and_key() -> None:
         good.name, good.key_hash, (TIME + 1).to_bytes(8) + good.signature[8:]
     )
     elsewhere = cosign(TEXT.replace("7", "8"), WITNESS, TIME)
-    stolen = SignatureLine(
-        OTHER.public.name, OTHER.public.key_hash, good.signature
-    )
+    stolen = SignatureLine(OTHER.public.name, OTHER.public.key_hash, good.signature)
     note = noted(late, elsewhere, stolen)
     assert not cosignatures(note, [WITNESS.public, OTHER.public])
 
@@ -195,7 +193,10 @@ def sunlight(directory: Path) -> Iterator[dict[str, Any]]:
     known_answers.cases(sunlight, name=lambda case: case["vkey"].partition("+")[0]),
 )
 def test_sunlights_cosignatures_verify(case: dict[str, Any]) -> None:
-    note, key = UnverifiedNote.parse(case["note"].encode()), VerifierKey.parse(case["vkey"])
+    note, key = (
+        UnverifiedNote.parse(case["note"].encode()),
+        VerifierKey.parse(case["vkey"]),
+    )
     assert cosignatures(note, [key]) == {key: case["time"]}
     assert bytes(note) == case["note"].encode()
     later = UnverifiedNote(note.text.replace("300", "301"), note.lines)

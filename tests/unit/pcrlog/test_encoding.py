@@ -41,10 +41,10 @@ def test_sha256_is_the_hash_of_fips_180() -> None:
     ("data", "text"),
     [
         (b"", ""),
-        (b"f", "Zg=="),
-        (b"fo", "Zm8="),
-        (b"foo", "Zm9v"),
-        (b"foobar", "Zm9vYmFy"),
+        (b"a", "YQ=="),
+        (b"ab", "YWI="),
+        (b"abc", "YWJj"),
+        (b"abcabc", "YWJjYWJj"),
         (b"\xfb\xff", "+/8="),
     ],
 )
@@ -88,7 +88,7 @@ def test_hex_is_lower_case_and_of_the_size_that_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "00FF", "0x00", "zz", "00 ff", "00\n", "００", "00f"]
+    "text", ["0", "00FF", "0x00", "zz", "00 ff", "00\n", "\uff10\uff10", "00f"]
 )
 def test_hex_in_another_spelling_is_refused(text: str) -> None:
     with pytest.raises(MalformedError, match="lower-case hex"):
@@ -117,7 +117,7 @@ def test_a_decimal_is_what_str_writes(number: int) -> None:
         "1e3",
         "0x1",
         "٣",
-        "５",
+        "\uff15",
         str(2**63),
         "9" * 19,
         "1" * 20,
@@ -297,9 +297,7 @@ def test_names_of_members_are_printable_ascii() -> None:
     ids=["open", "closed", "objects", "inside"],
 )
 @pytest.mark.parametrize("kind", [Row, object, list[object]], ids=str)
-def test_depth_is_refused_and_does_not_crash(
-    bomb: bytes, kind: type[object]
-) -> None:
+def test_depth_is_refused_and_does_not_crash(bomb: bytes, kind: type[object]) -> None:
     with pytest.raises(MalformedError):
         decode_json(bomb, kind)
 

@@ -59,7 +59,12 @@ def test_a_leaf_that_is_almost_one_is_refused(leaf: bytes) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["urn:pcrlog:release:v2", "urn:pcrlog:info:x", "https://slsa.dev/provenance/v1", ""],
+    [
+        "urn:pcrlog:release:v2",
+        "urn:pcrlog:info:x",
+        "https://slsa.dev/provenance/v1",
+        "",
+    ],
 )
 def test_a_predicate_of_another_type_could_not_be_checked(name: str) -> None:
     payload = encode_json({"predicateType": name})

@@ -125,7 +125,11 @@ def test_an_identity_by_its_own_name_is_under_that_issuer() -> None:
     made.enroll("acme.example", "provider")
     retired = active(key("acme.example"))
     made.identify(
-        "acme.example", retired, [key("acme.example")], issuer="acme.example", force=True
+        "acme.example",
+        retired,
+        [key("acme.example")],
+        issuer="acme.example",
+        force=True,
     )
     found = set(index_keys(made.leaves[-1]))
     assert found == {"v1/identity/acme.example", ISSUER}
@@ -193,7 +197,9 @@ def test_lists_that_give_one_measurement_twice_give_one_key() -> None:
 
 
 def test_a_list_with_a_gap_gives_none_and_spares_the_others() -> None:
-    assert keys(statement(identity=[["PCR9"], ["PCR0"], ["PCR0", "PCR9"], []])) == RELEASE
+    assert (
+        keys(statement(identity=[["PCR9"], ["PCR0"], ["PCR0", "PCR9"], []])) == RELEASE
+    )
 
 
 def test_members_that_this_version_does_not_know_change_nothing() -> None:
@@ -287,7 +293,9 @@ def test_an_identity_of_another_shape_gives_no_measurement(identity: object) -> 
     [
         pytest.param({"name": "PCR0", "digest": {"sha384": 11}}, id="number-as-digest"),
         pytest.param({"name": "PCR0", "digest": {"sha384": None}}, id="null-as-digest"),
-        pytest.param({"name": "PCR0", "digest": {"sha384": ["11"]}}, id="list-as-digest"),
+        pytest.param(
+            {"name": "PCR0", "digest": {"sha384": ["11"]}}, id="list-as-digest"
+        ),
         pytest.param({"name": "PCR0", "digest": {"sha384": "1"}}, id="one-digit"),
         pytest.param({"name": "PCR0", "digest": {"sha384": "AB"}}, id="upper-case"),
         pytest.param({"name": "PCR0", "digest": {"sha384": "1" * 129}}, id="too-long"),
@@ -297,7 +305,8 @@ def test_an_identity_of_another_shape_gives_no_measurement(identity: object) -> 
         pytest.param({"name": "PCR0", "digest": {"": "11"}}, id="no-algorithm"),
         pytest.param({"name": "PCR0", "digest": {}}, id="no-digest"),
         pytest.param(
-            {"name": "PCR0", "digest": {"sha256": "11", "sha384": "11"}}, id="two-digests"
+            {"name": "PCR0", "digest": {"sha256": "11", "sha384": "11"}},
+            id="two-digests",
         ),
         pytest.param({"name": "PCR0", "digest": "sha384:11"}, id="digest-no-object"),
         pytest.param({"name": "PCR0"}, id="digest-absent"),
@@ -312,7 +321,9 @@ def test_a_register_of_another_shape_gives_no_measurement(row: object) -> None:
     assert keys({**table, "subject": [row]}) == without(BY, MEASUREMENT)
 
 
-@pytest.mark.parametrize("subject", [None, 1, "PCR0", {}, {"name": "PCR0"}, []], ids=str)
+@pytest.mark.parametrize(
+    "subject", [None, 1, "PCR0", {}, {"name": "PCR0"}, []], ids=str
+)
 def test_a_subject_of_another_shape_gives_no_measurement(subject: object) -> None:
     table = statement()
     assert keys({**table, "subject": subject}) == without(BY, MEASUREMENT)
@@ -352,7 +363,9 @@ def test_a_register_that_stands_twice_gives_no_measurement() -> None:
         pytest.param(leaf(b"[" * 10_000), id="statement-of-depth"),
         pytest.param(leaf(b"\xff"), id="statement-not-utf-8"),
         pytest.param(leaf({"predicate": {}}), id="no-type"),
-        pytest.param(leaf({"predicateType": "urn:pcrlog:release:v1"}), id="no-predicate"),
+        pytest.param(
+            leaf({"predicateType": "urn:pcrlog:release:v1"}), id="no-predicate"
+        ),
         *(
             pytest.param(
                 leaf({**statement(), "predicate": value}), id=f"predicate-{value}"

@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.dsse import Envelope as TheirEnvelope
 from securesystemslib.exceptions import VerificationError as TheirVerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer._crypto_signer import CryptoSigner
+from securesystemslib.signer._key import Key, SSlibKey
 
 from pcrlog import limits
 from pcrlog.envelope import Envelope, assemble, sign_envelope
@@ -380,7 +381,9 @@ def test_envelopes_of_securesystemslib_verify_with_ours(key: SigningKey) -> None
     theirs = TheirEnvelope(PAYLOAD, "application/vnd.in-toto+json", {})
     theirs.sign(CryptoSigner(key._key, their_key(key)))
     [signature] = theirs.signatures.values()
-    raw = assemble(theirs.payload, [(key.public.keyid, bytes.fromhex(signature.signature))])
+    raw = assemble(
+        theirs.payload, [(key.public.keyid, bytes.fromhex(signature.signature))]
+    )
     ours = Envelope.parse(raw)
     assert ours.signed == theirs.pae()
     key.public.verify(ours.signatures[key.public.keyid], ours.signed)
@@ -388,5 +391,5 @@ def test_envelopes_of_securesystemslib_verify_with_ours(key: SigningKey) -> None
 
 def test_both_signatures_of_an_identity_verify_with_securesystemslib() -> None:
     theirs = TheirEnvelope.from_dict(json.loads(sign_envelope(PAYLOAD, [ED, P256])))
-    keys = [their_key(ED), their_key(P256)]
+    keys: list[Key] = [their_key(ED), their_key(P256)]
     assert set(theirs.verify(keys, 2)) == {ED.public.keyid, P256.public.keyid}

@@ -132,10 +132,13 @@ def test_a_subject_is_its_registers_and_back() -> None:
     "subject",
     [
         pytest.param([], id="empty"),
-        pytest.param([Register("b", {"x": "00"}), Register("a", {"x": "00"})], id="order"),
+        pytest.param(
+            [Register("b", {"x": "00"}), Register("a", {"x": "00"})], id="order"
+        ),
         pytest.param([Register("a", {"x": "00"})] * 2, id="twice"),
         pytest.param(
-            [Register("a", {"x": "00"}), Register("a", {"x": "01"})], id="twice-differing"
+            [Register("a", {"x": "00"}), Register("a", {"x": "01"})],
+            id="twice-differing",
         ),
         pytest.param([Register("a", {})], id="no-digest"),
         pytest.param([Register("a", {"x": "00", "y": "00"})], id="two-digests"),
@@ -227,7 +230,13 @@ def test_artifacts_and_sources_have_one_register(
 
 @pytest.mark.parametrize(
     ("digest", "zero"),
-    [(ZERO, True), (SHA384, False), ("sha384:01", False), ("sha384:", False), (":", False)],
+    [
+        (ZERO, True),
+        (SHA384, False),
+        ("sha384:01", False),
+        ("sha384:", False),
+        (":", False),
+    ],
 )
 def test_zero_is_a_digest_of_zeros_alone(digest: str, zero: bool) -> None:  # noqa: FBT001 - a parameter
     assert is_zero(digest) is zero

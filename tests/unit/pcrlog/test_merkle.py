@@ -163,9 +163,7 @@ def test_no_mangled_inclusion_proof_holds() -> None:
         for index in range(size):
             proof = merkle.prove_inclusion(index, size, node)
             for other in mangled(proof):
-                refuses(
-                    merkle.check_inclusion, LEAVES[index], index, size, other, root
-                )
+                refuses(merkle.check_inclusion, LEAVES[index], index, size, other, root)
 
 
 def test_no_inclusion_proof_holds_for_another_leaf_index_or_root() -> None:
@@ -280,7 +278,9 @@ def test_another_library_gives_the_same_roots_and_proofs() -> None:
         tree = merkletools(LEAVES[:size])
         assert tree.get_merkle_root() == merkle.root(LEAVES[:size]).hex()
         for index in range(size):
-            theirs = [value for step in tree.get_proof(index) for value in step.values()]
+            theirs = [
+                value for step in tree.get_proof(index) for value in step.values()
+            ]
             ours = merkle.prove_inclusion(index, size, node)
             assert theirs == [value.hex() for value in ours]
 

@@ -46,7 +46,10 @@ FULL: Table = {
             "registrar": keyid("d"),
             "max_age": "12h",
             "frozen_until": "2030-01-01T00:00:00Z",
-            "witnesses": {"quorum": 2, "keys": [vkey(f"w{n}.example") for n in range(3)]},
+            "witnesses": {
+                "quorum": 2,
+                "keys": [vkey(f"w{n}.example") for n in range(3)],
+            },
             "index_monitors": {"quorum": 1, "keys": [vkey("m.example")]},
         }
     ],
@@ -136,7 +139,9 @@ def test_every_member_is_read() -> None:
     assert (log.max_age, log.frozen_until) == (43_200, 1_893_456_000)
     assert log.witnesses is not None
     assert log.witnesses.least == 2
-    assert [key.name for key in log.witnesses.keys] == [f"w{n}.example" for n in range(3)]
+    assert [key.name for key in log.witnesses.keys] == [
+        f"w{n}.example" for n in range(3)
+    ]
     assert log.index_monitors is not None
     assert [str(key) for key in log.index_monitors.keys] == [vkey("m.example")]
     nitro = policy.platforms["aws-nitro"]
@@ -198,7 +203,9 @@ REQUIRED: list[tuple[str | int, ...]] = [
 ]
 
 
-def members(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def members(
+    value: Any, above: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
     """The path of each member of each table."""
     if isinstance(value, list):
         for place, one in enumerate(value):
@@ -226,7 +233,7 @@ def test_a_required_member_is_required_and_an_optional_one_is_not(
     if first in REQUIRED or path == ("products", "acme.example/*", "platforms"):
         refused(table)
     else:
-        assert parse(table)
+        parse(table)
 
 
 def test_what_is_left_out_has_the_protocols_default(table: Table) -> None:
@@ -239,7 +246,11 @@ def test_what_is_left_out_has_the_protocols_default(table: Table) -> None:
     table["log"][0] |= {"witnesses": "none", "index_monitors": "none"}
     table["products"] = {WALLET: {"platforms": ["aws-nitro"]}}
     policy = parse(table)
-    assert (policy.clock_skew, policy.clock_attested, policy.archives) == (300, False, False)
+    assert (policy.clock_skew, policy.clock_attested, policy.archives) == (
+        300,
+        False,
+        False,
+    )
     assert not any(
         (policy.distrust.statements, policy.distrust.keys, policy.distrust.measurements)
     )
@@ -253,8 +264,12 @@ def test_what_is_left_out_has_the_protocols_default(table: Table) -> None:
     assert (product.channel, product.components) == ("optional", "refuse")
     assert not product.auditors
     assert not product.pins
-    assert product.open_findings is product.lowest_version is product.operator is None
-    assert [product.counts.of(scope) for scope in ("reproduction", "source-review")] == [
+    assert product.open_findings is None
+    assert product.lowest_version is None
+    assert product.operator is None
+    assert [
+        product.counts.of(scope) for scope in ("reproduction", "source-review")
+    ] == [
         1,
         1,
     ]
@@ -263,7 +278,9 @@ def test_what_is_left_out_has_the_protocols_default(table: Table) -> None:
 # --- typing mistakes -----------------------------------------------------------------
 
 
-def tables(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def tables(
+    value: Any, above: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
     """The path of each table whose members have fixed names."""
     named = above in {("platforms",), ("products",)} or above[-1:] == ("pins",)
     if isinstance(value, dict) and not named:
@@ -274,7 +291,9 @@ def tables(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
             yield from tables(one, (*above, name))
 
 
-@pytest.mark.parametrize("path", list(tables(FULL)), ids=lambda path: dotted(path) or "-")
+@pytest.mark.parametrize(
+    "path", list(tables(FULL)), ids=lambda path: dotted(path) or "-"
+)
 def test_an_unknown_member_is_an_error_at_every_level(
     path: tuple[str | int, ...], table: Table
 ) -> None:
@@ -287,7 +306,8 @@ def test_a_member_of_another_type_is_an_error(
     path: tuple[str | int, ...], table: Table
 ) -> None:
     holder = at(table, *path[:-1])
-    for value in (1.5, [[]], [1.5], {"\x7f": 1}):
+    values: list[object] = [1.5, [[]], [1.5], {"\x7f": 1}]
+    for value in values:
         holder[path[-1]] = value
         refused(table)
 
@@ -414,7 +434,7 @@ def test_an_unknown_platform_is_an_error(table: Table) -> None:
 
 def test_no_demand_is_read_and_then_forgotten(table: Table) -> None:
     """Accepted statuses mean nothing to this platform: better refused than ignored."""
-    table["platforms"]["aws-nitro"]["statuses"] = ["UpToDate"]
+    table["platforms"]["aws-nitro"]["statuses"] = ["current"]
     refused(table)
 
 
@@ -531,7 +551,22 @@ def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "s", "5", "5 m", "05m", "-5m", "+5m", "5.5m", "5M", "5w", "5ms", "1h30m", "٥m", "5m\n"],
+    [
+        "",
+        "s",
+        "5",
+        "5 m",
+        "05m",
+        "-5m",
+        "+5m",
+        "5.5m",
+        "5M",
+        "5w",
+        "5ms",
+        "1h30m",
+        "\u0665m",
+        "5m\n",
+    ],
 )
 def test_another_spelling_of_a_duration_is_refused(text: str) -> None:
     with pytest.raises(MalformedError, match="expected a duration"):
@@ -590,7 +625,7 @@ def test_one_version_equals_itself_alone() -> None:
         "1.0.0 ",
         "1.0.0\n",
         "-1.0.0",
-        "1.0.٠",
+        "1.0.\u0660",
     ],
 )
 def test_what_is_no_semver_is_refused(version: str) -> None:

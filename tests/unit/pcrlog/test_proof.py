@@ -61,7 +61,10 @@ def test_the_published_file_is_read_and_written_alike(
 def test_the_published_file_proves_its_entry_and_no_other(
     published: dict[str, Any],
 ) -> None:
-    proof, key = Proof.parse(published["data"]), VerifierKey.parse(published["log_vkey"])
+    proof, key = (
+        Proof.parse(published["data"]),
+        VerifierKey.parse(published["log_vkey"]),
+    )
     entry = published["entry"].encode()
     checkpoint = proof.verify(entry, key)
     assert (checkpoint.origin, checkpoint.size) == ("example.com/log/testdata", 8)
@@ -115,20 +118,28 @@ def test_an_extra_line_is_read_and_dropped() -> None:
         pytest.param(f"{HEADER}index 7\n{HASH} \n\nnote", id="hash-and-space"),
         pytest.param(f"{HEADER}index 7\n{'68' * 32}\n\nnote", id="hash-in-hex"),
         pytest.param(
-            f"{HEADER}index 7\n{encode_base64(b'h' * 31)}\n\nnote", id="hash-of-31-bytes"
+            f"{HEADER}index 7\n{encode_base64(b'h' * 31)}\n\nnote",
+            id="hash-of-31-bytes",
         ),
         pytest.param(
-            f"{HEADER}index 7\n{encode_base64(b'h' * 33)}\n\nnote", id="hash-of-33-bytes"
+            f"{HEADER}index 7\n{encode_base64(b'h' * 33)}\n\nnote",
+            id="hash-of-33-bytes",
         ),
         pytest.param(
             f"{HEADER}index 7\n\nnote".replace("\n", "\r\n"), id="crlf-throughout"
         ),
         pytest.param(f"{HEADER}index 7\n{HASH}\r\n\nnote", id="crlf-once"),
         pytest.param(f"{HEADER}extra !\nindex 7\n\nnote", id="extra-not-in-base64"),
-        pytest.param(f"{HEADER}extra AQ==\nextra AQ==\nindex 7\n\nnote", id="extra-twice"),
-        pytest.param(f"{HEADER}index 7\nextra AQ==\n\nnote", id="extra-after-the-index"),
+        pytest.param(
+            f"{HEADER}extra AQ==\nextra AQ==\nindex 7\n\nnote", id="extra-twice"
+        ),
+        pytest.param(
+            f"{HEADER}index 7\nextra AQ==\n\nnote", id="extra-after-the-index"
+        ),
         pytest.param(f"{HEADER}index 7\n{HASH}é\n\nnote", id="not-ascii"),
-        pytest.param(f"{HEADER}index 7\n" + f"{HASH}\n" * 64 + "\nnote", id="64-hashes"),
+        pytest.param(
+            f"{HEADER}index 7\n" + f"{HASH}\n" * 64 + "\nnote", id="64-hashes"
+        ),
     ],
 )
 def test_what_is_almost_a_proof_is_refused(data: str) -> None:

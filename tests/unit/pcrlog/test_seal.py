@@ -49,7 +49,9 @@ def test_a_seal_is_written_and_read(seal: Seal, leaf: str) -> None:
         pytest.param(SEAL.replace("\n", "\r\n").encode(), id="crlf"),
         pytest.param(SEAL.replace("7\n", "07\n", 1).encode(), id="leading-zero"),
         pytest.param(SEAL.replace("7\n", "-7\n", 1).encode(), id="minus"),
-        pytest.param(SEAL.replace("7\n", f"{2**63}\n", 1).encode(), id="count-too-large"),
+        pytest.param(
+            SEAL.replace("7\n", f"{2**63}\n", 1).encode(), id="count-too-large"
+        ),
         pytest.param(SEAL.replace("1795417200", "1795417200.0").encode(), id="float"),
         pytest.param(SEAL.replace("1795417200", "").encode(), id="no-time"),
         pytest.param(
@@ -59,7 +61,9 @@ def test_a_seal_is_written_and_read(seal: Seal, leaf: str) -> None:
         pytest.param(
             SEAL.replace(ROOT, encode_base64(b"r" * 31)).encode(), id="root-of-31-bytes"
         ),
-        pytest.param(SEAL.replace("7\n", "\xb7\n", 1).encode("latin-1"), id="not-ascii"),
+        pytest.param(
+            SEAL.replace("7\n", "\xb7\n", 1).encode("latin-1"), id="not-ascii"
+        ),
     ],
 )
 def test_what_is_almost_a_seal_is_refused(leaf: bytes) -> None:

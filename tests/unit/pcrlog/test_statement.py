@@ -61,7 +61,9 @@ def whole(kind: str, predicate: Json, subject: list[Json] | None = None) -> Json
 
 
 def release(**members: Any) -> Json:
-    return whole("release", {"product": "acme.example/wallet", "version": "1", **members})
+    return whole(
+        "release", {"product": "acme.example/wallet", "version": "1", **members}
+    )
 
 
 def audit(scope: str = "reproduction", result: str = "pass", **members: Any) -> Json:
@@ -168,13 +170,13 @@ def test_a_statement_is_read_and_known(kind: str) -> None:
     table = EXAMPLES[kind]()
     parsed = parse(table)
     statement.require_known(parsed)
-    classes = {
+    classes: dict[str, type[object]] = {
         "release": Release,
         "audit": Audit,
         "revocation": Revocation,
         "identity": Identity,
     }
-    assert type(parsed.predicate) is classes[kind]
+    assert isinstance(parsed.predicate, classes[kind])
     assert parsed.sha256 == sha256(data_of(table)).hex()
     m = () if kind == "identity" else ("PCR0=sha384:" + "1" * 96,)
     assert parsed.measurements == m
@@ -218,7 +220,9 @@ def test_a_required_member_cannot_be_left_out_or_null(kind: str, name: str) -> N
     without = {**table, "predicate": {**table["predicate"], name: None}}
     refused(without)
     data = data_of(table).replace(
-        json.dumps(table["predicate"][name], sort_keys=True, separators=(",", ":")).encode(),
+        json.dumps(
+            table["predicate"][name], sort_keys=True, separators=(",", ":")
+        ).encode(),
         b"null",
     )
     with pytest.raises(MalformedError):
@@ -263,7 +267,9 @@ def test_an_unknown_predicate_type_could_not_be_checked(name: str) -> None:
         pytest.param(json.dumps(release()).encode(), id="not-sorted-and-spaces"),
         pytest.param(data_of(release()).replace(b"acme", b"\xff"), id="not-utf-8"),
         pytest.param(
-            data_of(release()).replace(b'"version":"1"', b'"version":"1","version":"1"'),
+            data_of(release()).replace(
+                b'"version":"1"', b'"version":"1","version":"1"'
+            ),
             id="member-twice",
         ),
         pytest.param(
@@ -515,7 +521,9 @@ def test_what_is_measured_is_on_a_known_platform(kind: str, platform: str) -> No
 )
 def test_identity_is_exactly_the_platforms(kind: str, names: list[list[str]]) -> None:
     table = EXAMPLES[kind]()
-    refused({**table, "predicate": {**table["predicate"], "identity": names}}, "identity")
+    refused(
+        {**table, "predicate": {**table["predicate"], "identity": names}}, "identity"
+    )
 
 
 def test_source_cannot_be_released() -> None:
@@ -626,7 +634,8 @@ def test_an_unknown_platform_is_kept_by_readers_and_refused_by_admission(
 @MEASURED
 def test_an_unknown_platform_still_has_an_identity(kind: str) -> None:
     table = on_platform(kind, "intel-sgx")
-    for names in ([], [[]], [["MRSIGNER"]]):
+    lists: list[list[list[str]]] = [[], [[]], [["MRSIGNER"]]]
+    for names in lists:
         wrong = {**table["predicate"], "identity": names}
         refused({**table, "predicate": wrong}, "names no register")
 
@@ -665,22 +674,27 @@ def test_every_combination_of_a_releases_options_is_legal() -> None:
             for name, there in zip(names, chosen, strict=True)
             if there
         }
-        assert parse(release(**members))
+        parse(release(**members))
 
 
 def test_lists_of_a_release_may_be_empty() -> None:
     """`[]` says that there is none; absent says nothing."""
     parsed = parse(
-        release(components=[], controls=[], references=[], build={"recipe": DOCUMENT, "tools": []})
+        release(
+            components=[],
+            controls=[],
+            references=[],
+            build={"recipe": DOCUMENT, "tools": []},
+        )
     ).predicate
     assert isinstance(parsed, Release)
-    assert parsed.components == parsed.controls == parsed.references == ()
+    assert (parsed.components, parsed.controls, parsed.references) == ((), (), ())
     absent = parse(release()).predicate
     assert isinstance(absent, Release)
-    assert absent.components is absent.controls is absent.references is None
+    assert (absent.components, absent.controls, absent.references) == (None,) * 3
 
 
-RELEASE_VALUES = {
+RELEASE_VALUES: dict[str, dict[Any, bool]] = {
     "product": {
         "acme.example/wallet": True,
         "acme.example/0": True,
@@ -782,8 +796,8 @@ def thawed(value: Any) -> Any:
     ],
 )
 def test_members_of_a_release_are_of_their_form(member: str, value: Any) -> None:
-    table: dict[Any, bool] = RELEASE_VALUES[member]
-    assert legal(release(**{member: thawed(value)})) == table[value]
+    taken = RELEASE_VALUES[member][value]
+    assert legal(release(**{member: thawed(value)})) == taken
 
 
 REFERENCE_KINDS = [
@@ -830,7 +844,7 @@ LISTS = {"components": 32, "controls": 32, "references": 16, "tools": 64, "numbe
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_has_as_many_items_as_its_limit(name: str) -> None:
-    assert parse(listed(name, LISTS[name]))
+    parse(listed(name, LISTS[name]))
     refused(listed(name, LISTS[name] + 1), "at most")
 
 
@@ -844,7 +858,7 @@ def test_a_list_that_is_a_set_is_sorted_without_repeats(name: str) -> None:
     rows[:] = [rows[0], rows[0]]
     refused(table, "ascending")
     rows[:] = rows[:1]
-    assert parse(table)
+    parse(table)
 
 
 def test_what_differs_in_a_digest_alone_is_sorted_by_it() -> None:
@@ -1153,7 +1167,9 @@ def spki_row(spki: bytes) -> Json:
     return key_row(keyid=keyid_of(spki), key=encode_base64(spki))
 
 
-def test_a_key_of_a_later_algorithm_is_kept_by_readers_and_refused_by_admission() -> None:
+def test_a_key_of_a_later_algorithm_is_kept_by_readers_and_refused_by_admission() -> (
+    None
+):
     """PROTOCOL.md 2.5: that key is unusable; the identity stands."""
     public = ec.derive_private_key(7, ec.SECP384R1()).public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -1167,12 +1183,18 @@ def test_a_key_of_a_later_algorithm_is_kept_by_readers_and_refused_by_admission(
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"key", id="junk"),
-        pytest.param(bytes.fromhex("302a300506032b6570032100") + bytes(32), id="order-4"),
         pytest.param(
-            bytes.fromhex("302a300506032b6570032100") + b"\x01" + bytes(31), id="identity"
+            bytes.fromhex("302a300506032b6570032100") + bytes(32), id="order-4"
         ),
         pytest.param(
-            bytes.fromhex("302a300506032b6570032100") + b"\xee" + b"\xff" * 30 + b"\x7f",
+            bytes.fromhex("302a300506032b6570032100") + b"\x01" + bytes(31),
+            id="identity",
+        ),
+        pytest.param(
+            bytes.fromhex("302a300506032b6570032100")
+            + b"\xee"
+            + b"\xff" * 30
+            + b"\x7f",
             id="not-canonical",
         ),
         pytest.param(

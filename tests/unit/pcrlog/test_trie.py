@@ -64,7 +64,9 @@ def test_the_trie_of_one_key_is_its_leaf() -> None:
         (255, b"\xff\x01"),
     ],
 )
-def test_two_keys_branch_at_the_first_bit_that_differs(bit: int, spelled: bytes) -> None:
+def test_two_keys_branch_at_the_first_bit_that_differs(
+    bit: int, spelled: bytes
+) -> None:
     two = of(key(), key(bit))
     assert two.root == inner(spelled, leaf(key()), leaf(key(bit)))
     assert two.prove(key()) == spelled + leaf(key(bit))
@@ -116,7 +118,7 @@ def test_an_old_root_goes_on_being_proven_while_its_nodes_are_kept() -> None:
 
 def test_an_update_of_nothing_changes_nothing() -> None:
     one = of(key(1))
-    change = trie.update({}.__getitem__, one.root, {})
+    change = trie.update(one._nodes.__getitem__, one.root, {})
     assert change == trie.Update(one.root, {}, frozenset())
 
 
@@ -155,7 +157,9 @@ def test_a_presence_proof_holds_for_its_key_value_and_root_alone(
 
 def test_absence_of_a_present_key_cannot_be_shown(three: trie.MemoryTrie) -> None:
     """Neither by its own leaf, nor by a neighbour's, nor by nothing."""
-    lead = {name: b"\x20" + name + b"\x20" + VALUE for name in (key(), key(200), key(9))}
+    lead = {
+        name: b"\x20" + name + b"\x20" + VALUE for name in (key(), key(200), key(9))
+    }
     for present in lead:
         for name, other in lead.items():
             with pytest.raises(VerificationError, match="absence"):

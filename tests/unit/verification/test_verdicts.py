@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -39,6 +38,7 @@ from tests.support.scene import (
     PROVIDER,
     W1,
     Scene,
+    changed,
     document,
     not_passed,
     quorum,
@@ -62,7 +62,7 @@ STATUSES: tuple[CheckStatus, ...] = ("pass", "unchecked", "fail")
 
 def demands(policy: Mapping[str, Any], mode: str) -> Demands:
     """What a row's policy demands, over the defaults."""
-    changed = {
+    wanted = {
         "nonce": policy.get("nonce", "required") == "required",
         "channel": policy.get("channel", "optional") == "required",
         "witnesses": policy.get("witnesses") != "none",
@@ -71,7 +71,7 @@ def demands(policy: Mapping[str, Any], mode: str) -> Demands:
         "components": policy.get("components", "refuse") == "refuse",
         "archives": policy.get("archives", False),
     }
-    return replace(DEFAULTS, archived=mode == "archived", **changed)
+    return changed(DEFAULTS, archived=mode == "archived", **wanted)
 
 
 def outcome(statuses: Mapping[str, CheckStatus], wanted: Demands) -> Verdict:
@@ -169,7 +169,7 @@ def test_one_check_decides_only_if_it_is_required(check: str) -> None:
         "fail": "refuted",
     }
     for wanted, status in product(every_demand(), STATUSES):
-        live = replace(wanted, archived=False)
+        live = changed(wanted, archived=False)
         decides = live.require(check, status)
         expected = verdicts[status] if decides else "verified"
         assert outcome({check: status}, live) == expected
@@ -184,9 +184,9 @@ def test_a_fail_outweighs_all_that_could_not_be_checked() -> None:
 def test_an_archived_document_is_never_verified_unless_the_policy_has_archives() -> (
     None
 ):
-    archived = replace(DEFAULTS, archived=True)
+    archived = changed(DEFAULTS, archived=True)
     assert outcome({}, archived) == "unchecked"
-    assert outcome({}, replace(archived, archives=True)) == "verified"
+    assert outcome({}, changed(archived, archives=True)) == "verified"
     assert outcome({"document.time": "fail"}, archived) == "refuted"
 
 
@@ -200,7 +200,7 @@ def test_a_check_that_nobody_recorded_is_unchecked() -> None:
         for other in CHECKS:
             if other != check:
                 recorder.note(other, "pass", "", "")
-        wanted = replace(DEFAULTS, channel=True, links=tuple(range(1, 8)))
+        wanted = changed(DEFAULTS, channel=True, links=tuple(range(1, 8)))
         came_to = verdict(list(recorder.checks(wanted)), wanted)
         assert came_to == ("verified" if check == "log.memory" else "unchecked")
 
@@ -284,7 +284,7 @@ def without(prefix: str) -> Callable[[Bundle], Bundle]:
     def change(bundle: Bundle) -> Bundle:
         answers = {k: a for k, a in bundle.answers.items() if not k.startswith(prefix)}
         assert len(answers) < len(bundle.answers)
-        return replace(bundle, answers=answers)
+        return changed(bundle, answers=answers)
 
     return change
 
@@ -292,18 +292,18 @@ def without(prefix: str) -> Callable[[Bundle], Bundle]:
 def one_index_more(bundle: Bundle) -> Bundle:
     key = f"v1/identity/{PROVIDER}"
     answer = bundle.answers[key]
-    more = replace(answer, indices=(*answer.indices, 2))
-    return replace(bundle, answers={**bundle.answers, key: more})
+    more = changed(answer, indices=(*answer.indices, 2))
+    return changed(bundle, answers={**bundle.answers, key: more})
 
 
 def another_path(bundle: Bundle) -> Bundle:
-    moved = replace(bundle.entries[1], proof=bundle.entries[2].proof)
-    return replace(bundle, entries={**bundle.entries, 1: moved})
+    moved = changed(bundle.entries[1], proof=bundle.entries[2].proof)
+    return changed(bundle, entries={**bundle.entries, 1: moved})
 
 
 def signed_by_nobody(bundle: Bundle) -> Bundle:
     note = UnverifiedNote.parse(bundle.note)
-    return replace(bundle, note=bytes(UnverifiedNote(note.text, note.lines[1:])))
+    return changed(bundle, note=bytes(UnverifiedNote(note.text, note.lines[1:])))
 
 
 def sealed(**how: Any) -> Wrong:
