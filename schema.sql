@@ -32,7 +32,7 @@ create index intake_by_envelope on intake (envelope_sha256);
 
 create table log (
   -- One row: what log this is, and how far the sequencer has come.
-  id integer primary key check (id = 1),
+  id integer primary key check (id = 1), -- init; there is one row
   origin text not null,                 -- init; the log's name; the sequencer refuses a
                                         -- key or a configuration with another one
   vkey text not null,                   -- init; the log's public key; as `origin`
@@ -107,7 +107,7 @@ create table published (
   -- One row, once a log has begun: what /checkpoint shows. Everything that the web process
   -- answers from lies below this size. It is written after the file, and may be lost with
   -- the power: a restart finds the file and writes it again.
-  id integer primary key check (id = 1),
+  id integer primary key check (id = 1), -- sequencer; there is one row
   batch integer not null references checkpoint (batch), -- sequencer
   note text not null                    -- sequencer; the checkpoint with cosignatures
 ) strict;

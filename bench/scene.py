@@ -1,5 +1,6 @@
 """What is measured: a release with two audits in a log, its document and its policy."""
 
+import time
 from dataclasses import dataclass
 
 from pcrlog.attestation.simulator import Simulator
@@ -56,7 +57,9 @@ def populate(log: MemoryLog) -> None:
 def scene(log: MemoryLog | None = None) -> Scene:
     """The scene, in a log of its own unless one is given that is populated."""
     if log is None:
-        log = MemoryLog(witnesses=[witness("w1.example"), witness("w2.example")])
+        cosigners = [witness("w1.example"), witness("w2.example")]
+        # Now, for commands that look at the clock themselves.
+        log = MemoryLog(now=int(time.time()), witnesses=cosigners)
         populate(log)
         log.seal()
     build = registers("1.4.2")

@@ -12,13 +12,13 @@ from cli.logs import Access, auditors_of, measurements_of, reach
 from cli.measurements import wanted
 from cli.options import (
     LogOptions,
-    Session,
     json_option,
     log_options,
     measured_options,
     takes,
 )
-from cli.output import GOOD, Row, fact, say
+from cli.output import GOOD, Row, fact, following
+from cli.session import Session
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
 from pcrlog.errors import MalformedError, UsageError
@@ -90,8 +90,8 @@ def bundle_command(session: Session, options: _Bundle) -> None:
             Row((("wrote: ", GOOD),), f"{options.output}: {told}"),
             fact("log", f"{access.origin}, {shown.size} entries"),
             fact("sealed", format_time(seal.time)),
-            say(
-                f"Next: pcrlog verify --bundle {options.output} --product"
+            following(
+                f"pcrlog verify --bundle {options.output} --product"
                 f" {options.product} --url URL"
             ),
         ],

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from cli import files, signers
 from cli.logs import Access, View, reach
-from cli.options import Session, SpeakOptions
-from cli.output import GOOD, Row, fact, say
+from cli.options import SpeakOptions
+from cli.output import GOOD, Row, fact, following, say
+from cli.session import Session
 from cli.speaking import authority_of, compose, find_speaker
 from pcrlog.authority import Authority
 from pcrlog.encoding import format_time
@@ -190,9 +191,10 @@ def write_request(session: Session, data: bytes, shown: RequestShown) -> None:
                 f"request for {shown.name} on {shown.log} to {shown.file}",
             ),
             *(fact("keyid", keyid) for keyid in shown.keyids),
-            say(
-                "Next, the log's registrar: pcrlog-server enroll DIR --role ROLE"
-                f" --name {shown.name} --request {shown.file}"
+            say("Send it to the log's registrar, who does:"),
+            following(
+                f"pcrlog-server enroll DIR --name {shown.name} --role ROLE --request"
+                f" {shown.file}"
             ),
         ],
     )

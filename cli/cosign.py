@@ -14,13 +14,13 @@ from cli.logs import Access, reach
 from cli.looking import is_same, look
 from cli.measurements import measured
 from cli.options import (
-    Session,
     json_option,
     measured_options,
     speak_options,
     takes,
 )
-from cli.output import BAD, DIM, PLAIN, Row, say
+from cli.output import BAD, DIM, PLAIN, Row, following, say
+from cli.session import Session
 from cli.speaking import (
     Plan,
     Published,
@@ -91,10 +91,11 @@ class Differs(Struct, frozen=True):
 @json_option
 @takes(CosignOptions)
 def cosign_command(session: Session, options: CosignOptions) -> int:
-    """Publish the result of a rebuild or a review of the release at INDEX.
+    """Publish the result of a rebuild or a review.
 
-    The log is asked first whether that release still stands, and your registers are
-    compared with it: a pass is refused where they differ (exit 4).
+    It is about the release at INDEX (or, for a source-review, a --commit). The log is
+    asked first whether that release still stands, and your registers are compared
+    with it: a pass is refused where they differ (exit 4).
     """
     if options.policy is None:
         message = "cosign verifies first: --policy FILE (or PCRLOG_POLICY)"
@@ -253,21 +254,18 @@ def _refuse_differing(
     session: Session, entry: Entry, own: Registers, options: CosignOptions
 ) -> int:
     theirs = entry.statement.registers
-    words = f"your registers are not those of entry {entry.index}: no {options.result}"
+    error = f"your registers are not those of entry {entry.index}: no {options.result}"
     rows = []
     for name in sorted({*theirs, *own}, key=lambda one: (len(one), one)):
         mine, its = own.get(name, "-"), theirs.get(name, "-")
         style = PLAIN if mine == its else BAD
         rows.append(Row(((f"  {name:<6} release  ", DIM),), its[:_SHOWN] + "…", style))
         rows.append(Row((("         yours    ", DIM),), mine[:_SHOWN] + "…", style))
-    rows.append(
-        say(
-            "If this is what the named commit builds to: pcrlog cosign --scope"
-            f" reproduction --result fail --measurements FILE {entry.index}"
-        )
-    )
-    value = Differs(words, entry.index, dict(theirs), dict(own))
-    return refuse(session, value, words, rows)
+    rows.append(say("If this is what the named commit builds to, say so:"))
+    words = "pcrlog cosign --scope reproduction --result fail --measurements FILE"
+    rows.append(following(f"{words} {entry.index}"))
+    value = Differs(error, entry.index, dict(theirs), dict(own))
+    return refuse(session, value, error, rows)
 
 
 def _known(work: Work, statement: Statement, options: CosignOptions) -> Entry | None:

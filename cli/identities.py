@@ -22,7 +22,6 @@ from cli.changes import (
 from cli.logs import Access, choose, reach
 from cli.options import (
     LogOptions,
-    Session,
     SpeakOptions,
     json_option,
     key_option,
@@ -33,6 +32,7 @@ from cli.options import (
     takes,
 )
 from cli.output import BAD, DIM, GOOD, PLAIN, Row
+from cli.session import Session
 from cli.speaking import (
     Plan,
     authority_of,

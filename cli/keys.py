@@ -6,8 +6,9 @@ import click
 from msgspec import Struct
 
 from cli import files, signers
-from cli.options import Session, json_option, takes
-from cli.output import GOOD, Row, fact, say
+from cli.options import json_option, takes
+from cli.output import GOOD, Row, fact, following
+from cli.session import Session
 from pcrlog.errors import UsageError
 from pcrlog.keys import ECDSA_P256, ED25519, SigningKey
 
@@ -71,9 +72,9 @@ def new(session: Session, options: _New) -> None:
             Row((("made: ", GOOD),), f"{file} (secret) and {public_path}"),
             fact("keyid", key.public.keyid),
             fact("algorithm", key.public.algorithm),
-            say(
-                "Next: pcrlog identity request --name NAME --key "
-                f"{file} -o NAME.request --policy policy.toml"
+            following(
+                f"pcrlog identity request --name NAME --key {file} -o NAME.request"
+                " --policy policy.toml"
             ),
         ],
     )

@@ -1,7 +1,7 @@
 """A report as people read it: the headline, the ladder of links, what to do next."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cli.output import BAD, DIM, GOOD, PLAIN, STRONG, WARN, Row, blank, say
 from pcrlog.encoding import format_time
@@ -38,7 +38,8 @@ def rows_of(report: Report) -> Iterator[Row]:
     yield Row((("    8 ", DIM), (f"{'ground':<17}", DIM)), _GROUND[report.ground], DIM)
     yield blank()
     yield from _failures(report)
-    yield from (Row((("note: ", WARN),), remark) for remark in report.remarks)
+    if report.verdict != "refuted":
+        yield from (Row((("note: ", WARN),), remark) for remark in report.remarks)
     yield from _following(report)
     if report.checkpoint is not None:
         seen = report.checkpoint
@@ -54,6 +55,8 @@ def link_row(link: Link) -> Row:
     entries = ", ".join(str(cited.index) for cited in link.evidence)
     plural = "entries" if len(link.evidence) > 1 else "entry"
     behind = f"{by} ({plural} {entries})" if entries and by else by
+    if by == "this run" and link.status != "proven":
+        behind = ""
     return Row(
         (
             (f"  {mark} ", style),
@@ -72,12 +75,21 @@ def _failures(report: Report) -> Iterator[Row]:
         return
     wanted = "fail" if report.verdict == "refuted" else "unchecked"
     deciding = [c for c in report.checks if c.required and c.status == wanted]
-    # `policy.links` only sums up; what is behind it stands before it.
-    told = [c for c in deciding if c.id != "policy.links"] or deciding
+    told = told_of(deciding)
     for check in told[:_MOST_CHECKS]:
         yield check_row(check)
     if len(told) > _MOST_CHECKS:
         yield say(f"  … and {len(told) - _MOST_CHECKS} more; --json has all", DIM)
+
+
+def told_of(checks: Sequence[Check]) -> list[Check]:
+    """Of checks that did not pass, those that say why.
+
+    `policy.links` only sums up, and what was not reached says nothing, as long as there
+    is something else to say.
+    """
+    reached = [check for check in checks if check.found != "not reached"] or checks
+    return [check for check in reached if check.id != "policy.links"] or list(reached)
 
 
 def check_row(check: Check) -> Row:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cli.options import LogOptions, Session, load_policy
+from cli.options import LogOptions, load_policy
+from cli.session import Session
 from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.bundle import Bundle

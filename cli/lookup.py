@@ -13,13 +13,13 @@ from cli import files
 from cli.logs import reach
 from cli.options import (
     LogOptions,
-    Session,
     json_option,
     load_policy,
     log_options,
     takes,
 )
 from cli.output import DIM, STRONG, WARN, Row, say
+from cli.session import Session
 from cli.speaking import title
 from pcrlog import attestation, limits
 from pcrlog.attestation import roots
@@ -143,8 +143,8 @@ def _rows(shown: LookedUp) -> Iterator[Row]:
     if not shown.indices:
         yield say(f"{shown.log} has no entry under {shown.key}", STRONG)
     for entry in shown.entries:
-        lead = ((f"{entry.index:>8}  ", STRONG), (f"{entry.issued}  ", DIM))
-        yield Row(lead, f"{entry.title}, by key {entry.keyid[:16]}…")
+        lead = ((f"{entry.index:>8}  ", STRONG), (f"{entry.issued[:10]}  ", DIM))
+        yield Row(lead, f"{entry.title} (key {entry.keyid[:16]}…)")
     older = len(shown.indices) - len(shown.entries)
     if older > 0:
         yield say(f"          and {older} older ones; pcrlog show INDEX", DIM)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from cli.options import Session
 from cli.output import Output
+from cli.session import Session
 from pcrlog.errors import PcrlogError, UsageError
 
 INTERRUPTED = 130

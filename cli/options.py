@@ -6,7 +6,6 @@ section 4).
 """
 
 import functools
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from cli import files
-from cli.output import Output
+from cli.session import Session
 from pcrlog import limits
 from pcrlog.encoding import format_time, parse_time
 from pcrlog.errors import MalformedError, UsageError
@@ -24,27 +23,6 @@ from pcrlog.policy import Policy, parse_duration
 F = TypeVar("F", bound=Callable[..., object])
 OptionsT = TypeVar("OptionsT")
 R = TypeVar("R")
-
-
-class Session(Struct):
-    """One run: its clock (unix seconds), and where it writes."""
-
-    clock: Callable[[], float]
-    output: Output
-
-    @property
-    def now(self) -> int:
-        """Unix seconds."""
-        return int(self.clock())
-
-    @property
-    def state_directory(self) -> str:
-        """Where what is remembered lies: PCRLOG_STATE, or below XDG_STATE_HOME."""
-        if own := os.environ.get("PCRLOG_STATE"):
-            return own
-        home = os.environ.get("HOME", "")
-        base = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
-        return f"{base}/pcrlog"
 
 
 class LogOptions(Struct, frozen=True, kw_only=True):

@@ -40,16 +40,21 @@ _PATIENCE = 1.0
 class Row(Struct, frozen=True):
     """A line: `lead` stands once, `body` is wrapped beside it.
 
-    Lines after the first begin under the body, or at column `hang`.
+    Lines after the first begin under the body, or at column `hang`. A `whole` row is
+    never wrapped: a command that is to be copied.
     """
 
     lead: Sequence[Span] = ()
     body: str = ""
     style: str = PLAIN
     hang: int | None = None
+    whole: bool = False
 
     def lines(self, width: int, *, cut: bool) -> Iterator[list[Span]]:
         """The row as lines of spans; `cut` breaks words that are longer than a line."""
+        if self.whole:
+            yield [*self.lead, (self.body, self.style)]
+            return
         import textwrap  # for people only
 
         used = sum(len(text) for text, _ in self.lead)
@@ -81,6 +86,11 @@ def say(body: str, style: str = PLAIN) -> Row:
 def fact(name: str, value: str, *, width: int = 12) -> Row:
     """A name and its value, in columns."""
     return Row(((f"  {name:<{width}}", DIM),), value)
+
+
+def following(command: str) -> Row:
+    """The command that comes next."""
+    return Row((("Next: ", STRONG),), command, whole=True)
 
 
 class Output:

@@ -10,10 +10,11 @@ import click
 from msgspec import Struct
 
 from cli import files
-from cli.options import Session, json_option, takes
-from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, say
+from cli.options import json_option, takes
+from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, following, say
 from cli.policy_edit import Demands, with_demands
 from cli.policy_text import Finding, explain, lint
+from cli.session import Session
 from pcrlog import limits
 from pcrlog.errors import VerificationError
 from pcrlog.policy import Policy
@@ -141,7 +142,7 @@ def add(session: Session, options: _Add) -> None:
             fact("links", f"{', '.join(map(str, rules.links))} proven"),
             fact("auditors", auditors or "none: nobody but the provider is heard"),
             fact("channel", rules.channel),
-            say(f"Next: pcrlog verify --policy {file} --product {product} --url URL"),
+            following(f"pcrlog verify --policy {file} --product {product} --url URL"),
         ],
     )
 

@@ -12,12 +12,11 @@ import click
 from msgspec import Struct
 
 from cli.bundle import fetch
-from cli.ladder import check_row, link_row
+from cli.ladder import check_row, link_row, told_of
 from cli.logs import Access, measurements_of, platform_of, reach
 from cli.measurements import wanted
 from cli.options import (
     LogOptions,
-    Session,
     duration,
     json_option,
     log_options,
@@ -25,6 +24,7 @@ from cli.options import (
     takes,
 )
 from cli.output import BAD, GOOD, STRONG, Row, blank
+from cli.session import Session
 from pcrlog.errors import (
     TransportError,
     UncheckedError,
@@ -165,7 +165,7 @@ def _rows(found: Ready) -> Iterator[Row]:
         return
     yield blank()
     told = [c for c in found.checks if not (found.missing and c.id in _OF_LINKS)]
-    yield from (check_row(check) for check in told)
+    yield from (check_row(check) for check in told_of(told))
     for missing in found.missing:
         link, _, what = missing.partition(": ")
         yield Row(((f"missing, {link}: ", STRONG),), what, hang=2)

@@ -15,7 +15,6 @@ from cli.logs import Access, platform_of, reach
 from cli.looking import Found, look
 from cli.measurements import wanted
 from cli.options import (
-    Session,
     SpeakOptions,
     json_option,
     measured_options,
@@ -23,6 +22,7 @@ from cli.options import (
     speak_options,
     takes,
 )
+from cli.session import Session
 from cli.speaking import (
     Plan,
     Published,

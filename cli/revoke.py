@@ -10,13 +10,13 @@ from cli import signers
 from cli.logs import reach
 from cli.looking import is_same
 from cli.options import (
-    Session,
     SpeakOptions,
     json_option,
     moment,
     speak_options,
     takes,
 )
+from cli.session import Session
 from cli.speaking import (
     Plan,
     Published,
@@ -55,7 +55,7 @@ class _Revoke(SpeakOptions, frozen=True, kw_only=True):
 @json_option
 @takes(_Revoke)
 def revoke_command(session: Session, options: _Revoke) -> int:
-    """Say that the release or audit at INDEX no longer stands."""
+    """Say that a release or an audit no longer stands."""
     access = reach(session, options)
     with session.output.progress(f"asking {access.client.url}"):
         entry = access.entry(options.index)

@@ -14,8 +14,9 @@ from msgspec import Struct
 from cli import files
 from cli.logs import Access, reach
 from cli.looking import look
-from cli.options import LogOptions, Session, json_option, log_options, takes
+from cli.options import LogOptions, json_option, log_options, takes
 from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, say
+from cli.session import Session
 from cli.speaking import authority_of, title
 from pcrlog import limits
 from pcrlog.encoding import format_time

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from cli import files, signers
 from cli.logs import Access, View
-from cli.options import Session, duration
-from cli.output import BAD, GOOD, WARN, Row, fact, say
+from cli.options import duration
+from cli.output import BAD, GOOD, WARN, Row, fact, following
+from cli.session import Session
 from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.encoding import format_time, sha256
@@ -181,7 +182,7 @@ def write(session: Session, statement: Statement, data: bytes, output: str) -> M
     files.write_new(output, data + b"\n")
     signed = data != statement.payload
     made = Made(title(statement), output, statement.sha256, signed)
-    following = (
+    command = (
         f"pcrlog submit {output} --log URL"
         if signed
         else f"pcrlog sign {output} --key FILE --log URL"
@@ -191,7 +192,7 @@ def write(session: Session, statement: Statement, data: bytes, output: str) -> M
         [
             Row((("wrote: ", GOOD),), f"{made.kind} to {output}"),
             fact("sha256", statement.sha256),
-            say(f"Next: {following}"),
+            following(command),
         ],
     )
     return made
@@ -238,7 +239,10 @@ def _submit(
     except RefusedError as error:
         if not error.kind.endswith(":conflict"):
             raise
-        message = f"{error}. Or, if both are meant to stand: --conflict"
+        message = (
+            f"this version was released with other registers: {error.detail}. Release"
+            " under a new version; or, if both are meant to stand, with --conflict"
+        )
         raise RefusedError(message, kind=error.kind, status=error.status) from error
 
 
@@ -319,7 +323,7 @@ def _promised(
                 f"{handed.kind}; {access.origin} has not yet decided, and promises to",
             ),
             fact("envelope", digest),
-            say(f"Next: pcrlog wait {digest} --log {access.client.url}"),
+            following(f"pcrlog wait {digest} --log {access.client.url}"),
         ],
     )
     return handed
@@ -346,7 +350,8 @@ def refuse(
     session: Session, value: object, headline: str, rows: Sequence[Row] = ()
 ) -> int:
     """Say why nothing was published; the exit status."""
-    session.output.result(value, [Row((("refused: ", BAD),), headline), *rows])
+    lead = Row((("refused: ", BAD),), headline, hang=2)
+    session.output.result(value, [lead, *rows])
     return VerificationError.exit_code
 
 

@@ -12,7 +12,6 @@ from cli import files, signers
 from cli.logs import reach
 from cli.options import (
     LogOptions,
-    Session,
     duration,
     json_option,
     key_option,
@@ -20,6 +19,7 @@ from cli.options import (
     takes,
     wait_option,
 )
+from cli.session import Session
 from cli.speaking import Plan, hand_in, prove_placed, sign, undecided, write
 from pcrlog import limits
 from pcrlog.envelope import Envelope
@@ -66,7 +66,10 @@ _conflict_option = click.option(
 @json_option
 @takes(_Sign)
 def sign_command(session: Session, options: _Sign) -> int:
-    """Sign the statement in FILE and submit it, or write it to --output."""
+    """Sign a statement made elsewhere.
+
+    It is then submitted, or written to --output.
+    """
     statement = _unsigned(options.file)
     signer = signers.load(options.key)
     predicate = statement.predicate
@@ -88,7 +91,7 @@ def sign_command(session: Session, options: _Sign) -> int:
 @json_option
 @takes(_Submit)
 def submit_command(session: Session, options: _Submit) -> int:
-    """Hand the signed statement in FILE to its log."""
+    """Hand a signed statement to its log."""
     data = files.read(options.file, limits.ENVELOPE + 1).rstrip(b"\n")
     try:
         statement = parse(Envelope.parse(data).payload)
@@ -105,7 +108,10 @@ def submit_command(session: Session, options: _Submit) -> int:
 @json_option
 @takes(_Wait)
 def wait_command(session: Session, options: _Wait) -> int:
-    """Wait for the log's decision on the envelope with this SHA256."""
+    """Wait for the log's decision on a submission.
+
+    SHA256 is that of the envelope, as `pcrlog submit` printed it.
+    """
     if not _SHA256.fullmatch(options.sha256):
         message = "expected the SHA-256 of an envelope, as `pcrlog submit` printed it"
         raise UsageError(message)

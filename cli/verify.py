@@ -6,22 +6,22 @@ over a connection whose certificate it has to name. The log's answers come from 
 `pcrlog.verify`; here is what it is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import click
 import msgspec
 from msgspec import Struct
 
 from cli import files
-from cli.ladder import OTHER_KEY, rows_of
 from cli.options import (
     LogOptions,
-    Session,
     json_option,
     load_policy,
     log_options,
     takes,
 )
+from cli.output import Row
+from cli.session import Session
 from cli.state import State
 from pcrlog import limits
 from pcrlog.checkpoint import open_checkpoint
@@ -99,7 +99,7 @@ def verify_command(session: Session, options: _Verify) -> int:
         binding=given.binding,
         memory=past.memory,
     )
-    session.output.result(report, rows_of(report))
+    session.output.result(report, _rows(report))
     past.conclude(report, live=given.at is None)
     if demands is not policy and _goes_without(policy, report, options.product):
         session.output.remark(
@@ -107,6 +107,12 @@ def verify_command(session: Session, options: _Verify) -> int:
             " any enclave of this kind will do, wherever it is"
         )
     return report.exit_code
+
+
+def _rows(report: Report) -> Iterator[Row]:
+    from cli.ladder import rows_of
+
+    yield from rows_of(report)
 
 
 # --- what is verified ----------------------------------------------------------------
@@ -283,6 +289,8 @@ def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:
 
 def _goes_without(policy: Policy, report: Report, product: str) -> bool:
     """Whether --no-channel is worth telling of: nobody showed a wrong key."""
+    from cli.ladder import OTHER_KEY
+
     [channel] = [check for check in report.checks if check.id == "channel"]
     return (
         policy.product(product).channel != "required"

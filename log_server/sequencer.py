@@ -144,9 +144,9 @@ class Sequencer:
     def round(self, *, idle_seal: bool = False, freeze: bool = False) -> int:
         """Decide what waits, at most `ROWS` rows, and publish; how many rows it was."""
         rows = self._intake.after(self.progress.taken, ROWS)
-        self._step("rows-read")
         if not rows and not idle_seal and not freeze:
             return 0
+        self._step("rows-read")
         batch = sequence(
             self._ledger.snapshot(),
             self.progress,

@@ -33,10 +33,11 @@ from log_server.config import Config
 from log_server.direct import exclusively
 from log_server.sequencing import run_sequencer
 from log_server.wake import is_heard
-from pcrlog.errors import UncheckedError, UsageError
+from pcrlog.errors import UncheckedError, UsageError, VerificationError
 
 Clock = Callable[[], int]
 
+_MEANT = frozenset({UsageError.exit_code, VerificationError.exit_code})
 _STOP_SECONDS = 40
 """Longer than any request may wait (submit_api.LONGEST_WAIT)."""
 _LOGGING: dict[str, Any] = {
@@ -54,7 +55,12 @@ _LOGGING: dict[str, Any] = {
 
 
 class DiedError(UncheckedError):
-    """A child of `serve` died."""
+    """A child of `serve` died; what it meant by its exit status is ours as well."""
+
+    def __init__(self, message: str, status: object) -> None:
+        super().__init__(message)
+        if status in _MEANT:
+            self.exit_code = int(str(status))  # type: ignore[misc] # of this one error
 
 
 def serve(config: Config, host: str, port: int, clock: Clock) -> None:
@@ -103,7 +109,7 @@ def _start_sequencer(
 
 def _raise_died(what: str, exit_code: object) -> None:
     message = f"{what} (exit status {exit_code}); see the lines above"
-    raise DiedError(message)
+    raise DiedError(message, exit_code)
 
 
 def _serve_web(

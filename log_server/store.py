@@ -11,6 +11,7 @@ and ended by hand.
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -346,16 +347,17 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        # Guards `_open`: connections of threads that may be gone by `close`.
+        # Guards `_open`. A connection belongs to its thread and is closed with it: a web
+        # server ends threads that are idle and starts new ones, for ever.
         self._lock = threading.Lock()
-        self._open: list[Database] = []
+        self._open: weakref.WeakSet[Database] = weakref.WeakSet()
 
     def _database(self) -> Database:
         database: Database | None = getattr(self._local, "database", None)
         if database is None:
             database = self._local.database = connect(self._path, read_only=True)
             with self._lock:
-                self._open.append(database)
+                self._open.add(database)
         return database
 
     @contextmanager
@@ -380,7 +382,7 @@ class Store:
     def close(self) -> None:
         """Close every thread's connection."""
         with self._lock:
-            for database in self._open:
+            for database in list(self._open):
                 database.close()
             self._open.clear()
 

@@ -9,6 +9,7 @@ URLs in answers are relative to the request's, so that a log works below any pre
 """
 
 from flask import Blueprint, Request, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from log_server.bundles import leaf_at, proof_of
 from log_server.problems import (
@@ -75,9 +76,12 @@ def read_body(incoming: Request) -> bytes:
     # Werkzeug cuts a chunked body off at its limit without a word, so it is given one
     # byte more than we take.
     incoming.max_content_length = limits.ENVELOPE + 1
-    body: bytes = incoming.stream.read(limits.ENVELOPE + 1)
+    message = f"body has over {limits.ENVELOPE} bytes"
+    try:
+        body: bytes = incoming.stream.read(limits.ENVELOPE + 1)
+    except RequestEntityTooLarge as error:
+        raise TooLargeError(message) from error
     if len(body) > limits.ENVELOPE:
-        message = f"body has over {limits.ENVELOPE} bytes"
         raise TooLargeError(message)
     return body
 

@@ -6,7 +6,7 @@ and is done only while somebody waits.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from log_server.store import Snapshot, Store
@@ -25,6 +25,15 @@ class _Waiter:
     ready: Ready
     done: threading.Event = field(default_factory=threading.Event)
     came: bool = False
+    error: Exception | None = None
+
+    def look(self, snapshot: Snapshot) -> None:
+        try:
+            self.came = self.ready(snapshot)
+        except Exception as error:  # noqa: BLE001 - whoever asked is to have it
+            self.error = error
+        if self.came or self.error is not None:
+            self.done.set()
 
 
 class Watcher:
@@ -47,7 +56,7 @@ class Watcher:
         self._thread.start()
 
     def wait(self, ready: Ready, seconds: float) -> bool:
-        """Whether `ready` came true within `seconds`."""
+        """Whether `ready` came true within `seconds`; raises what it raises."""
         waiter = _Waiter(ready)
         with self._changed:
             self._waiters.append(waiter)
@@ -57,6 +66,8 @@ class Watcher:
         with self._changed:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        if waiter.error is not None:
+            raise waiter.error
         return waiter.came
 
     def close(self) -> None:
@@ -70,14 +81,16 @@ class Watcher:
         seen, looks = -1, 0
         while (waiters := self._next()) is not None:
             fresh, waiting = waiters
-            version = self._store.version()
-            if fresh or version != seen:
+            try:
+                version = self._store.version()
+                if fresh or version != seen:
+                    self._look(waiting)
                 seen = version
-                self._look(waiting)
+            except Exception as error:  # noqa: BLE001 - this thread must not end
+                _fail(waiting, error)
             looks = (looks + 1) % _LOOKS_PER_CHECK
             if looks == 0 and not self._is_alive():
-                for waiter in waiting:
-                    waiter.done.set()
+                _fail(waiting, None)
             time.sleep(_PAUSE)
 
     def _next(self) -> tuple[bool, list[_Waiter]] | None:
@@ -91,6 +104,11 @@ class Watcher:
     def _look(self, waiting: list[_Waiter]) -> None:
         with self._store.committed() as snapshot:
             for waiter in waiting:
-                if waiter.ready(snapshot):
-                    waiter.came = True
-                    waiter.done.set()
+                waiter.look(snapshot)
+
+
+def _fail(waiting: Iterable[_Waiter], error: Exception | None) -> None:
+    """End the wait of all, with an error if there is one."""
+    for waiter in waiting:
+        waiter.error = error
+        waiter.done.set()

@@ -51,12 +51,16 @@ _HEADERS = {"User-Agent": "pcrlog", "Accept": "*/*"}
 class RefusedError(PcrlogError):
     """A log read what it was asked or told, and said no.
 
-    `kind` is the problem's `type` (RFC 9457), made for programs to compare.
+    `kind` is the problem's `type` (RFC 9457), made for programs to compare; `detail`
+    what was found in this case.
     """
 
-    def __init__(self, message: str, *, kind: str = "", status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, kind: str = "", detail: str = "", status: int = 0
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.detail = detail
         self.status = status
 
 
@@ -230,7 +234,8 @@ def _refusal(url: str, path: str, status: int, body: bytes) -> PcrlogError:
 
 
 def _refused(problem: _Problem, status: int) -> RefusedError:
-    return RefusedError(_words(problem), kind=problem.type, status=status)
+    words = _words(problem)
+    return RefusedError(words, kind=problem.type, detail=problem.detail, status=status)
 
 
 def _words(problem: _Problem) -> str:

@@ -170,7 +170,7 @@ class Scene:
     def release(
         self,
         version: str = "1.4.2",
-        build: Mapping[str, str] = GOOD,
+        image: Mapping[str, str] = GOOD,
         *,
         product: str = PRODUCT,
         **members: Any,
@@ -178,16 +178,16 @@ class Scene:
         """A release with source and recipe, unless told otherwise."""
         members.setdefault("source", SOURCE)
         members.setdefault("build", BUILD)
-        return self.log.release(product, version, dict(build), **members)
+        return self.log.release(product, version, dict(image), **members)
 
     def reproduce(
-        self, auditor: str = LAB, build: Mapping[str, str] = GOOD, **members: Any
+        self, auditor: str = LAB, image: Mapping[str, str] = GOOD, **members: Any
     ) -> int:
-        """A reproduction of a build from `SOURCE`; a pass unless told otherwise."""
+        """A reproduction of an image from `SOURCE`; a pass unless told otherwise."""
         members.setdefault("source", SOURCE)
         if members.get("result") == "fail":
             members.setdefault("found", ())
-        return self.log.audit(auditor, "reproduction", dict(build), **members)
+        return self.log.audit(auditor, "reproduction", dict(image), **members)
 
     def review(self, auditor: str = LENS, of: str = COMMIT, **members: Any) -> int:
         """A source review of a commit; a pass unless told otherwise."""
@@ -241,16 +241,18 @@ class Scene:
         log: Members | None = None,
         platform: Members | None = None,
         product: Members | None = None,
+        platforms: Members | None = None,
         products: Members | None = None,
     ) -> Policy:
-        """A policy with these members over the defaults."""
-        return Policy.parse(
-            self.policy_text(head, log, platform, product, products).encode()
-        )
+        """A policy with these members over the defaults, and more tables."""
+        changes = (head, log, platform, product, platforms, products)
+        return Policy.parse(self.policy_text(*changes).encode())
 
     def policy_text(self, *changes: Members | None) -> str:
-        """The same as TOML: changes of head, log, platform, product; more products."""
-        head, log, platform, product, products = (change or {} for change in changes)
+        """The same as TOML, its changes in that order."""
+        head, log, platform, product, platforms, products = (
+            change or {} for change in (*changes, *[None] * (6 - len(changes)))
+        )
         whole = {
             "format": "pcrlog-policy/v1",
             "version": 1,
@@ -267,7 +269,8 @@ class Scene:
                 }
             ],
             "platforms": {
-                "aws-nitro": {"roots": [pem(SIMULATOR.root_der)], **platform}
+                "aws-nitro": {"roots": [pem(SIMULATOR.root_der)], **platform},
+                **platforms,
             },
             "products": {
                 PRODUCT: {

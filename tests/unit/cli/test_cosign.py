@@ -65,7 +65,7 @@ def test_a_pass_needs_all_registers_that_tell_a_build(world: World, index: int) 
 
 def test_a_register_that_a_rebuild_cannot_tell_is_left_out(world: World) -> None:
     role = registers("role")["PCR0"]
-    index = world.scene.release(build={**GOOD, "PCR3": role})
+    index = world.scene.release("1.4.2", {**GOOD, "PCR3": role})
     world.log.seal()
     assert world.run(cosign("lab", REBUILT, str(index))).status == 0
     assert world.last().registers == GOOD

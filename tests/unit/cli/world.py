@@ -28,7 +28,18 @@ from pcrlog.statement import Statement, parse
 from pcrlog.tiles import encode_bundle, parse_path
 from pcrlog.transport import Client
 from tests.support.memory_log import MemoryLog, key, registers
-from tests.support.scene import LAB, LENS, PRODUCT, PROVIDER, Scene
+from tests.support.scene import (
+    EVERY_SCOPE,
+    LAB,
+    LENS,
+    PRODUCT,
+    PROVIDER,
+    SIMULATOR,
+    Members,
+    Scene,
+    pem,
+    toml,
+)
 
 if TYPE_CHECKING:
     from pcrlog.bundle import Answer
@@ -99,12 +110,37 @@ class World:
         """A key's file."""
         self.write(name, signer.to_pem()).chmod(0o600)
 
-    def write_policy(self, name: str = "policy.toml", **tables: object) -> None:
-        """A policy; `tables` are changes of head, log, platform, product, products."""
-        tables.setdefault("log", {"witnesses": "none", "index_monitors": "none"})
-        names = ("head", "log", "platform", "product", "products")
-        text = self.scene.policy_text(*(tables.get(one) for one in names))  # type: ignore[arg-type] # tests pass tables
-        self.write(name, text.encode())
+    def write_policy(
+        self,
+        *,
+        head: Members | None = None,
+        log: Members | None = None,
+        platform: Members | None = None,
+        product: Members | None = None,
+        products: Members | None = None,
+    ) -> None:
+        """A policy with these members over the defaults, as `policy.toml`."""
+        rules = {"platforms": ["aws-nitro"], "auditors": EVERY_SCOPE, **(product or {})}
+        waived = {"witnesses": "none", "index_monitors": "none"}
+        this = {
+            "vkey": str(self.log.signer.public),
+            "url": URL,
+            "registrar": self.log.root.public.keyid,
+            **(waived if log is None else log),
+        }
+        whole: dict[str, object] = {
+            "format": "pcrlog-policy/v1",
+            "version": 1,
+            "valid_until": "2036-01-01T00:00:00Z",
+            **(head or {}),
+            "log": [this],
+            "platforms": {
+                "aws-nitro": {"roots": [pem(SIMULATOR.root_der)], **(platform or {})}
+            },
+            "products": {PRODUCT: rules, **(products or {})},
+        }
+        rows = (f"{name} = {toml(value)}\n" for name, value in whole.items())
+        self.write("policy.toml", "".join(rows).encode())
 
     # --- commands --------------------------------------------------------------------
 

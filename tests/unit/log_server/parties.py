@@ -133,9 +133,9 @@ class Log:
     registrar: Party
 
     @classmethod
-    def create(cls, folder: Path) -> "Log":
+    def create(cls, folder: Path, now: int = NOW) -> "Log":
         """A new log."""
-        clock = Clock()
+        clock = Clock(now)
         new = create_log(folder, ORIGIN, root_key=None, clock=clock)
         config = Config.load(folder)
         enrol = SigningKey.from_pem(new.enrol_key.read_bytes())

@@ -240,3 +240,10 @@ def test_artifacts_and_sources_have_one_register(
 )
 def test_zero_is_a_digest_of_zeros_alone(digest: str, zero: bool) -> None:  # noqa: FBT001 - a parameter
     assert is_zero(digest) is zero
+
+
+def test_zeros_mean_debug_mode_on_enclaves_alone() -> None:
+    """A digest or a commit of zeros is no mode of anything."""
+    check_registers(ARTIFACT, {"digest": "sha256:" + "0" * 64})
+    check_registers(SOURCE, {"commit": "gitCommit:" + "0" * 40})
+    assert [p.name for p in PLATFORMS.values() if p.zero_is_debug] == ["aws-nitro"]

@@ -384,6 +384,30 @@ def b64(text: str | None) -> bytes:
     return base64.b64decode(text or "")
 
 
+def test_all_vectors_of_transparency_dev_are_there(vectors: Path) -> None:
+    assert len(list(load(vectors))) == 196
+
+
+def test_the_known_request_to_a_witness_holds_the_proof_that_we_would_make(
+    vectors: Path,
+) -> None:
+    """FORMATS.md 7.4: from 3 to 8 leaves of Tessera's log."""
+    answers = kat(vectors)
+    head, _, note = answers["add_checkpoint_3_to_8"].partition("\n\n")
+    old, *proof = head.split("\n")
+    assert old == "old 3"
+    data = answers["tessera_testlog"]["leaves"]
+    leaves = [merkle.leaf_hash(leaf.encode()) for leaf in data]
+
+    def get(level: int, index: int) -> bytes:
+        return merkle.root(leaves[index << level : (index + 1) << level])
+
+    hashes = merkle.prove_consistency(3, 8, get)
+    assert [base64.b64encode(value).decode() for value in hashes] == proof
+    roots = (merkle.root(leaves[:3]), b64(note.split("\n")[2]))
+    merkle.check_consistency(3, 8, hashes, *roots)
+
+
 @pytest.mark.parametrize(
     "case", known_answers.cases(load, name=lambda case: case[0].removesuffix(".json"))
 )

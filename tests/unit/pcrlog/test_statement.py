@@ -999,6 +999,16 @@ def test_found_are_registers_of_the_platform(found: list[Json], taken: bool) -> 
     assert legal(audit(result="fail", found=found)) == taken
 
 
+def test_what_was_found_on_an_unknown_platform_is_kept() -> None:
+    table = audit(result="fail", platform="intel-sgx", found=SUBJECTS["intel-sgx"])
+    predicate = parse({**table, "subject": SUBJECTS["intel-sgx"]}).predicate
+    assert isinstance(predicate, Audit)
+    assert predicate.found
+    twice = SUBJECTS["intel-sgx"] * 2
+    table = audit(result="fail", platform="intel-sgx", found=twice)
+    refused({**table, "subject": SUBJECTS["intel-sgx"]}, "each once")
+
+
 @pytest.mark.parametrize("severity", ["critical", "high", "medium", "low"])
 def test_open_findings_name_all_four_severities(severity: str) -> None:
     table = audit("source-review", "qualified")

@@ -66,7 +66,7 @@ def add_key(scene: Scene) -> int:
 
 def test_the_document_has_all_registers_of_the_release(scene: Scene) -> None:
     signed = GOOD | {"PCR8": BAD["PCR0"]}
-    scene.release(build=signed)
+    scene.release(image=signed)
     assert verified(scene.report(signed)) == "1.4.2"
     report = scene.report(GOOD)
     assert status(report, "release.match") == "fail"
@@ -197,7 +197,7 @@ def test_nobody_else_revokes_a_providers_measurement(
 
 def test_a_measurement_is_its_identity_registers_alone(scene: Scene) -> None:
     """PCR1 and PCR2 differ; PCR0 says what runs."""
-    index = scene.release(build=GOOD | {"PCR1": BAD["PCR1"], "PCR2": BAD["PCR2"]})
+    index = scene.release(image=GOOD | {"PCR1": BAD["PCR1"], "PCR2": BAD["PCR2"]})
     scene.release("1.5.0")
     scene.log.revoke(PROVIDER, "vulnerable", index)
     refuted_by(scene.report(), "release.valid")
@@ -388,16 +388,16 @@ def test_two_builds_of_one_version_are_in_conflict(
     rival = GOOD | {register: BAD[register]}
     builds = [rival, GOOD] if order == "before" else [GOOD, rival]
     for build in builds:
-        scene.release(build=build)
+        scene.release(image=build)
     assert conflict(scene.report())
     assert conflict(scene.report(rival))
 
 
 def test_a_register_that_only_one_names_is_no_difference(scene: Scene) -> None:
     scene.release()
-    scene.release(build=GOOD | {"PCR8": BAD["PCR0"]})
+    scene.release(image=GOOD | {"PCR8": BAD["PCR0"]})
     assert not conflict(scene.report())
-    scene.release(build=GOOD | {"PCR8": BAD["PCR1"]})
+    scene.release(image=GOOD | {"PCR8": BAD["PCR1"]})
     assert not conflict(scene.report())
     assert conflict(scene.report(GOOD | {"PCR8": BAD["PCR1"]}))
 
@@ -423,21 +423,21 @@ def test_absent_is_a_variant_like_any_other(
     scene: Scene, ours: str | None, theirs: str | None, *, stands: bool
 ) -> None:
     scene.release(variant=ours)
-    scene.release(build=BAD, variant=theirs)
+    scene.release(image=BAD, variant=theirs)
     assert conflict(scene.report()) is stands
 
 
 def test_other_versions_products_and_platforms_are_no_rivals(scene: Scene) -> None:
     scene.release()
     scene.release("1.4.3", BAD)
-    scene.release(product=f"{PROVIDER}/other", build=BAD)
-    scene.release(build={"digest": "sha256:" + "1" * 64}, platform="artifact")
+    scene.release(product=f"{PROVIDER}/other", image=BAD)
+    scene.release(image={"digest": "sha256:" + "1" * 64}, platform="artifact")
     assert not conflict(scene.report())
 
 
 def test_an_expired_rival_counts(scene: Scene) -> None:
     scene.release()
-    scene.release(build=BAD, expires=format_time(START - 1))
+    scene.release(image=BAD, expires=format_time(START - 1))
     assert conflict(scene.report())
 
 
@@ -460,7 +460,7 @@ def test_a_conflict_of_an_expired_release_stands(scene: Scene) -> None:
 def test_a_void_rival_does_not_count(scene: Scene) -> None:
     add_key(scene)
     scene.release(by=SECOND)
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     assert conflict(scene.report())
     compromise(scene, PROVIDER, since=rival)
     assert not conflict(scene.report())
@@ -479,7 +479,7 @@ def test_a_void_release_of_ours_is_in_no_conflict(scene: Scene) -> None:
 @pytest.mark.parametrize("reason", [*MEASUREMENT, *STATEMENT])
 def test_a_revoked_rival_does_not_count(scene: Scene, reason: str) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     scene.log.revoke(PROVIDER, reason, rival)
     assert not conflict(scene.report())
 
@@ -489,7 +489,7 @@ def test_a_revoked_rival_of_the_same_image_does_not_count(
     scene: Scene, reason: str
 ) -> None:
     scene.release()
-    rival = scene.release(build=GOOD | {"PCR1": BAD["PCR1"]})
+    rival = scene.release(image=GOOD | {"PCR1": BAD["PCR1"]})
     assert conflict(scene.report())
     scene.log.revoke(PROVIDER, reason, rival)
     assert not conflict(scene.report())
@@ -500,14 +500,14 @@ def test_a_rival_that_the_registrar_revoked_does_not_count(
     scene: Scene, reason: str
 ) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     scene.log.revoke(REGISTRAR, reason, rival, by=scene.log.enrol)
     assert not conflict(scene.report())
 
 
 def test_a_rival_revoked_by_an_auditor_counts(scene: Scene) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     scene.log.revoke(LAB, "compromised", rival)
     assert conflict(scene.report())
 
@@ -553,7 +553,7 @@ def test_a_revocation_by_a_key_that_is_not_pinned_lifts_no_conflict(
 
 def test_a_revocation_that_is_not_yet_effective_lifts_no_conflict(scene: Scene) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     for ahead, stands in ((1, True), (0, False)):
         effective = format_time(START + ahead)
         scene.log.revoke(PROVIDER, "withdrawn", rival, effective=effective)
@@ -562,7 +562,7 @@ def test_a_revocation_that_is_not_yet_effective_lifts_no_conflict(scene: Scene) 
 
 def test_a_revocation_for_an_unknown_reason_lifts_no_conflict(scene: Scene) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     scene.log.revoke(PROVIDER, "disliked", rival)
     assert conflict(scene.report())
 
@@ -572,7 +572,7 @@ def test_a_rival_by_a_key_that_is_not_pinned_counts(scene: Scene) -> None:
     rows = active(key(PROVIDER), SECOND)
     scene.log.identify(PROVIDER, rows, [scene.log.enrol], roles=["provider"])
     scene.release()
-    scene.release(build=BAD, by=SECOND)
+    scene.release(image=BAD, by=SECOND)
     assert conflict(scene.report(policy=pin(scene)))
 
 
@@ -591,7 +591,7 @@ def test_a_missing_answer_about_a_rival_leaves_the_conflict_standing(
 ) -> None:
     """It is asked for, but need not be there: its lack alone changes no verdict."""
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     who = {PROVIDER: key(PROVIDER), REGISTRAR: scene.log.enrol}[missing]
     scene.log.revoke(missing, "compromised", rival, by=who)
     inputs = scene.inputs()
@@ -609,7 +609,7 @@ def test_a_missing_answer_about_a_rival_that_stands_no_longer_changes_nothing(
     scene: Scene,
 ) -> None:
     scene.release()
-    rival = scene.release(build=BAD)
+    rival = scene.release(image=BAD)
     scene.log.revoke(PROVIDER, "compromised", rival)
     inputs = scene.inputs()
     bundle = inputs.parsed

@@ -542,7 +542,7 @@ ROWS: dict[str, tuple[Wrong, NotPassed, int]] = {
         4,
     ),
     "another build of the same version": (
-        after(lambda scene: scene.release(build=BAD)),
+        after(lambda scene: scene.release(image=BAD)),
         failed("release.conflict", "policy.links"),
         4,
     ),

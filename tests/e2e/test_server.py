@@ -1,0 +1,451 @@
+"""The server as it runs: real processes on loopback, and what happens when they die."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from log_server.fsck import check
+from log_server.wake import is_heard
+from pcrlog.bundle import Bundle
+from pcrlog.encoding import sha256
+from pcrlog.keys import SigningKey
+from pcrlog.proof import Proof
+from pcrlog.request import encode
+from pcrlog.tiles import parse_bundle
+from tests.unit.log_server.parties import (
+    NITRO,
+    ORIGIN,
+    PRODUCT,
+    Log,
+    Party,
+    measurement,
+)
+
+pytestmark = pytest.mark.e2e
+
+SECONDS = 30
+STEPS = [
+    "rows-read",
+    "batch-made",
+    "committed",
+    "tiles-written",
+    "cosigned",
+    "checkpoint-written",
+    "published",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for what has to come."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"never came: {what}"
+        time.sleep(0.02)
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = status.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == pid:
+                found.append(int(status.parent.name))
+    return found
+
+
+def open_files(pid: int) -> set[str]:
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(link.readlink().name)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@dataclass
+class Served:
+    """A `pcrlog-server serve` of a log."""
+
+    log: Log
+    port: int
+    process: "subprocess.Popen[str]"
+    output: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, log: Log, crash: str = "", port: int = 0) -> "Served":
+        port = port or free_port()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "log_server", "serve"),
+                *(str(log.config.directory), "--listen", f"127.0.0.1:{port}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PCRLOG_TEST_CRASH": crash},
+        )
+        return cls(log, port, process)
+
+    def wait_until_served(self) -> "Served":
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line == f"serving {ORIGIN} at http://127.0.0.1:{self.port}\n", self.end()
+        return self
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Stop it; its exit status and what it said."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        _, err = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, err
+
+    @property
+    def sequencer(self) -> int:
+        [pid] = [p for p in self.children if "sequencer.lock" in open_files(p)]
+        return pid
+
+    @property
+    def worker(self) -> int:
+        found = [(pid, open_files(pid)) for pid in self.children]
+        [pid] = [
+            pid
+            for pid, files in found
+            if "intake.db" in files and "sequencer.lock" not in files
+        ]
+        return pid
+
+    @property
+    def children(self) -> list[int]:
+        return children_of(self.process.pid)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=SECONDS
+        )
+        with contextlib.closing(connection):
+            headers = {"Content-Type": "application/json"} if body else {}
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def get(self, path: str) -> bytes:
+        status, body = self.ask("GET", path)
+        assert status == 200, (path, status, body)
+        return body
+
+    def submit(self, envelope: bytes, query: str = "") -> tuple[int, dict[str, object]]:
+        status, body = self.ask("POST", f"/api/v1/entries{query}", envelope)
+        return status, json.loads(body)
+
+    def state(self, envelope: bytes) -> dict[str, object]:
+        path = f"/api/v1/submissions/{sha256(envelope).hex()}"
+        found: dict[str, object] = json.loads(self.get(path))
+        return found
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log.create(tmp_path / "log", int(time.time()))
+
+
+@pytest.fixture
+def acme(log: Log) -> Party:
+    return log.enrol("acme.example", "provider")
+
+
+@pytest.fixture
+def start(log: Log) -> Iterator[Callable[..., Served]]:
+    """Starts servers; whatever is left of them is killed afterwards, by its id."""
+    started: list[Served] = []
+    pids: set[int] = set()
+
+    def start(*, crash: str = "", ready: bool = True, port: int = 0) -> Served:
+        served = Served.start(log, crash, port)
+        started.append(served)
+        if ready:
+            served.wait_until_served()
+            pids.update(served.children)
+        return served
+
+    yield start
+    for served in started:
+        if served.process.poll() is None:
+            pids.update(served.children)
+            served.process.kill()
+            served.process.wait(SECONDS)
+        for stream in (served.process.stdout, served.process.stderr):
+            if stream is not None:
+                stream.close()
+    for pid in pids:
+        if is_running(pid) and "log.db" in open_files(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_release_goes_from_submission_to_a_bundle_that_verifies(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    served = start()
+    envelope = acme.release(1)
+    status, found = served.submit(envelope)
+    assert (status, found["index"], found["size"]) == (201, 4, 6)
+    proof = Proof.parse(str(found["proof"]).encode())
+    checkpoint = proof.verify(envelope, log.config.vkey())
+    assert served.get("/checkpoint") == proof.note
+    entries = parse_bundle(served.get("/tile/entries/000.p/6"), 6)
+    assert entries[4] == envelope
+    path = f"/api/v1/bundle?product={PRODUCT}&measurement={NITRO}/{measurement(1)}"
+    bundle = Bundle.parse(served.get(path))
+    assert bundle.note == proof.note
+    assert bundle.entries[4].envelope.raw == envelope
+    assert checkpoint.size == 6
+    assert json.loads(served.get("/healthz"))["ok"] is True
+    assert served.submit(envelope)[0] == 200
+    assert served.end() == (0, "")
+    assert check(log.config).wrong == []
+
+
+def test_a_chunked_body_is_taken_whole_or_not_at_all(
+    acme: Party, start: Callable[..., Served]
+) -> None:
+    served = start()
+
+    def send(body: bytes) -> int:
+        line = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
+        with contextlib.closing(line):
+            parts = iter([body[:1000], body[1000:]])
+            headers = {"Content-Type": "application/json"}
+            line.request(
+                "POST", "/api/v1/entries", parts, headers, encode_chunked=True
+            )
+            return line.getresponse().status
+
+    assert send(acme.release(1)) == 201
+    assert send(b"{" * 32_769) == 413
+    assert send(b"{" * 40_000) == 413
+
+
+def test_enroll_goes_through_the_server_that_runs(
+    log: Log, tmp_path: Path, start: Callable[..., Served]
+) -> None:
+    served = start()
+    key = SigningKey.generate()
+    request = tmp_path / "acme.request"
+    request.write_bytes(encode(ORIGIN, "acme.example", [key]))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "log_server", "enroll"),
+            *(str(log.config.directory), "--name", "acme.example"),
+            *("--role", "provider", "--request", str(request), "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SECONDS,
+    )
+    assert json.loads(done.stdout) == {"index": 2, "name": "acme.example"}
+    assert served.submit(Party("acme.example", key).release(1))[0] == 201
+
+
+def test_a_heartbeat_seals_an_idle_log(log: Log, start: Callable[..., Served]) -> None:
+    settings = log.config.directory / "log.toml"
+    settings.write_text(settings.read_text().replace("heartbeat = 3600", "heartbeat = 1"))
+    served = start()
+    sizes = set()
+
+    def three_sizes() -> bool:
+        sizes.add(served.get("/checkpoint").split(b"\n")[1])
+        return len(sizes) >= 3
+
+    until(three_sizes, "three seals")
+    assert served.end() == (0, "")
+    assert check(log.config).wrong == []
+
+
+def test_one_folder_has_one_server(log: Log, start: Callable[..., Served]) -> None:
+    served = start()
+    code, err = start(ready=False).wait()
+    assert code == 2
+    assert "a `serve` runs in this folder" in err
+    assert served.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_port_in_use_is_not_shared(log: Log, start: Callable[..., Served]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        code, err = start(ready=False, port=other.getsockname()[1]).wait()
+    assert code == 2
+    assert "cannot listen" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(
+    log: Log, acme: Party, start: Callable[..., Served], number: signal.Signals
+) -> None:
+    served = start()
+    children = served.children
+    assert served.submit(acme.release(1))[0] == 201
+    assert served.end(number) == (0, "")
+    until(lambda: not any(map(is_running, children)), "the end of all children")
+    assert not is_heard(log.config.wake)
+    assert not log.config.serving.exists()
+
+
+def test_a_request_in_flight_is_answered_before_the_end(
+    acme: Party, start: Callable[..., Served]
+) -> None:
+    served = start()
+    found: list[int] = []
+
+    def submit() -> None:
+        for i in range(40):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                found.append(served.submit(acme.release(1, f"1.0.{i}"))[0])
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    until(lambda: len(found) >= 3, "some answers")
+    assert served.end()[0] == 0
+    thread.join()
+    assert set(found) == {201}
+
+
+@pytest.mark.parametrize("victim", ["sequencer", "worker"])
+def test_the_death_of_either_child_ends_all_and_says_so(
+    log: Log, start: Callable[..., Served], victim: str
+) -> None:
+    served = start()
+    children = served.children
+    os.kill(getattr(served, victim), signal.SIGKILL)
+    code, err = served.wait()
+    assert code == 3
+    assert "died" in err
+    until(lambda: not any(map(is_running, children)), "the end of all children")
+
+
+def test_the_death_of_serve_itself_leaves_nobody_behind(
+    log: Log, start: Callable[..., Served]
+) -> None:
+    served = start()
+    children = served.children
+    assert len(children) >= 2
+    served.process.kill()
+    until(lambda: not any(map(is_running, children)), "the end of all children")
+    assert start().ask("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("point", STEPS)
+def test_a_kill_of_the_sequencer_between_any_two_steps_loses_no_promise(
+    log: Log, acme: Party, start: Callable[..., Served], point: str
+) -> None:
+    served = start(crash=point)
+    envelopes = [acme.release(1, f"1.0.{i}") for i in range(3)]
+    promised = []
+    for envelope in envelopes:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if served.submit(envelope, "?wait=0")[0] == 202:
+                promised.append(envelope)
+    assert promised
+    assert served.wait()[0] == 3
+    served = start()
+    for envelope in promised:
+        until(lambda e=envelope: served.state(e)["state"] == "published", "a decision")  # type: ignore[misc] # bound at once
+        index = served.state(envelope)["index"]
+        assert served.get(f"/api/v1/entries/{index}") == envelope
+    assert served.end() == (0, "")
+    assert check(log.config).wrong == []
+
+
+@pytest.mark.parametrize("victim", ["sequencer", "worker", "serve"])
+def test_a_kill_under_load_loses_nothing_that_was_answered(
+    log: Log, acme: Party, start: Callable[..., Served], victim: str
+) -> None:
+    served = start()
+    answered: dict[bytes, dict[str, object]] = {}
+    end = threading.Event()
+
+    def submit(name: str) -> None:
+        for i in range(1000):
+            if end.is_set():
+                return
+            envelope = acme.release(1, f"{name}.{i}")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                status, found = served.submit(envelope, f"?wait={i % 2}")
+                if status in {201, 202}:
+                    answered[envelope] = found
+
+    threads = [threading.Thread(target=submit, args=(n,)) for n in "abcd"]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(answered) > 20, "some answers")
+    pid = served.process.pid if victim == "serve" else getattr(served, victim)
+    os.kill(pid, signal.SIGKILL)
+    assert served.wait()[0] != 0
+    end.set()
+    for thread in threads:
+        thread.join()
+    served = start()
+    for envelope, found in answered.items():
+        until(lambda e=envelope: served.state(e)["state"] == "published", "a decision")  # type: ignore[misc] # bound at once
+        index = served.state(envelope)["index"]
+        assert found.get("index") in {None, index}
+        assert served.get(f"/api/v1/entries/{index}") == envelope
+    assert served.end() == (0, "")
+    assert check(log.config).wrong == []
+
+
+def test_a_frozen_log_is_served_and_seals_no_more(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    settings = log.config.directory / "log.toml"
+    settings.write_text(settings.read_text().replace("heartbeat = 3600", "heartbeat = 1"))
+    log.sequence(freeze=True)
+    served = start()
+    before = served.get("/checkpoint")
+    status, found = served.submit(acme.release(1))
+    assert (status, found["type"]) == (410, "urn:pcrlog:problem:frozen")
+    time.sleep(2.5)
+    assert served.get("/checkpoint") == before
+    assert json.loads(served.get("/healthz"))["ok"] is True
+
+
+def test_a_log_behind_what_it_published_does_not_start(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    old = log.config.log_db.read_bytes()
+    log.accept(acme.release(1))
+    log.config.log_db.write_bytes(old)
+    for name in ("log.db-wal", "log.db-shm"):
+        (log.config.directory / name).unlink(missing_ok=True)
+    code, err = start(ready=False).wait()
+    assert code == 4
+    assert "fork" in err
