@@ -90,7 +90,7 @@ def _about_release(
 ) -> tuple[str, Registers]:
     """Platform and registers of an audit of a release; fills in its `members`."""
     entry, release = work.entry, work.release
-    if entry is None or release is None:
+    if entry is None or release is None:  # pragma: no cover - options are checked
         message = f"a {options.scope} is about a release: INDEX"
         raise UsageError(message)
     registers = dict(entry.statement.registers)

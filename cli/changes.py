@@ -16,6 +16,7 @@ from cli.options import SpeakOptions
 from cli.output import GOOD, Row, fact, following, say
 from cli.session import Session
 from cli.speaking import authority_of, compose, find_speaker
+from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.encoding import format_time
 from pcrlog.envelope import pre_authentication_encoding
@@ -138,8 +139,10 @@ def _names(access: Access, keyid: str) -> list[str]:
     for product, rules in access.policy.products.items():
         found[product.partition("/")[0]] = None
         found.update((auditor.name, None) for auditor in rules.auditors)
-    if not found:
-        message = f"whose key is {keyid[:16]}…? The policy names nobody: --as NAME"
+    if not 0 < len(found) <= limits.AUDITORS_OF_PRODUCT:
+        message = (
+            f"whose key is {keyid[:16]}…? The policy names {len(found)}: --as NAME"
+        )
         raise UsageError(message)
     return list(found)
 

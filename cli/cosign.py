@@ -31,6 +31,7 @@ from cli.speaking import (
     title,
     undecided,
 )
+from pcrlog import limits
 from pcrlog.entry import Entry
 from pcrlog.errors import UsageError
 from pcrlog.index_keys import by
@@ -157,18 +158,16 @@ def _find_work(
             raise UsageError(message)
         release = entry.predicate
     names = _names(access, options, release)
+    found, commit = None, options.commit
     if release is None or entry is None:
-        work = Work("", access.identities(*names), commit=options.commit)
+        view = access.identities(*names)
     else:
-        found = look(
-            access, release.product, entry.statement.registers, session.now, names
-        )
+        registers = entry.statement.registers
+        found = look(access, release.product, registers, session.now, names)
+        view = found.view
         commit = release.source.commit if release.source else None
-        work = Work("", found.view, entry, release, found, commit)
-    if keyid is None:
-        work.name = names[0]
-    else:
-        work.name = find_speaker(work.view, names, keyid)
+    name = names[0] if keyid is None else find_speaker(view, names, keyid)
+    work = Work(name, view, entry, release, found, commit)
     if options.scope == SOURCE_REVIEW:
         if work.commit is None:
             message = "the release names no commit: there is no source to review"
@@ -191,7 +190,8 @@ def _names(
     names = [one.name for one in (rules.auditors if rules else of_all)]
     names += [one.name for one in of_all]
     found = list(dict.fromkeys(names))
-    if not found or (options.output and len(found) > 1):
+    many = len(found) > (1 if options.output else limits.AUDITORS_OF_PRODUCT)
+    if not found or many:
         message = "who speaks? --as NAME (the policy does not tell)"
         raise UsageError(message)
     return found

@@ -7,7 +7,6 @@ a test compares it with the command's own.
 """
 
 import importlib
-import sys
 import time
 from collections.abc import Callable
 
@@ -111,7 +110,3 @@ def _report(output: Output, message: str, status: int) -> None:
         output.result({"error": message, "exit_status": status}, ())
     else:
         output.error(message)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -25,12 +25,7 @@ from cli.options import (
 )
 from cli.output import BAD, GOOD, STRONG, Row, blank
 from cli.session import Session
-from pcrlog.errors import (
-    TransportError,
-    UncheckedError,
-    UsageError,
-    VerificationError,
-)
+from pcrlog.errors import UncheckedError, UsageError, VerificationError
 from pcrlog.measurement import Registers
 from pcrlog.verification import Report, foresee
 from pcrlog.verification.checks import Check
@@ -105,7 +100,7 @@ def _ask(
     try:
         with session.output.progress(f"asking {access.client.url}"):
             data = fetch(access, product, measurements_of(registers))
-    except TransportError:
+    except UncheckedError:
         if time.monotonic() >= ends:
             raise
         return None

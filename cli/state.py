@@ -81,8 +81,6 @@ class State:
         return f"{self._directory}/checkpoints/{name}.json"
 
     def _write(self, path: str, data: bytes) -> None:
-        if len(data) > 4 * limits.NOTE:
-            return
         from pathlib import Path
 
         folder = Path(path).parent

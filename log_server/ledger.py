@@ -7,6 +7,7 @@ made for the leaves and the rows that log.db has at this moment, or nothing is w
 from collections.abc import Iterable
 from pathlib import Path
 
+from log_server import store
 from log_server.batch import Batch, Sealed
 from log_server.store import (
     CheckpointRow,
@@ -145,7 +146,7 @@ class Ledger:
             " note = excluded.note",
             (checkpoint.batch, note.decode()),
         )
-        self._database.execute("pragma synchronous = full")
+        self._database.execute(f"pragma synchronous = {store.DURABLE}")
 
     def tidy(self, batch: int) -> None:
         """Drop trie nodes that died long before `batch`; move the WAL into the file.

@@ -10,8 +10,7 @@ and ended by hand.
 """
 
 import sqlite3
-import threading
-import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from pcrlog.seal import Seal
 from pcrlog.tiles import node_reader
 
 _BUSY_SECONDS = 10
+DURABLE = "full"
+"""`pragma synchronous`: a commit that returns is on disk. Unit tests waive it."""
 
 
 def connect(path: Path, *, read_only: bool) -> Database:
@@ -47,15 +48,16 @@ def connect(path: Path, *, read_only: bool) -> Database:
     database = Database(connection, execute_plugins=False)
     if read_only:
         database.execute("pragma query_only = on")
-    database.execute("pragma synchronous = full")
+    database.execute(f"pragma synchronous = {DURABLE}")
     return database
 
 
 def create(path: Path, schema: str) -> None:
     """Make a database from its part of schema.sql."""
     with sqlite3.connect(path) as connection:
+        connection.execute(f"pragma synchronous = {DURABLE}")
         connection.execute("pragma journal_mode = wal")
-        connection.executescript(schema)
+        connection.executescript(f"begin;{schema}commit;")
     connection.close()
 
 
@@ -342,49 +344,56 @@ def _checkpoint(row: tuple[object, ...]) -> CheckpointRow:
 
 
 class Store:
-    """log.db for readers: a connection a thread, a snapshot a question."""
+    """log.db for readers: a snapshot a question, for any number of threads.
+
+    Connections wait in a pool for the next question. They do not belong to threads: a
+    web server ends idle ones and starts others, and would leave theirs open for ever.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
-        # Guards `_open`. A connection belongs to its thread and is closed with it: a web
-        # server ends threads that are idle and starts new ones, for ever.
-        self._lock = threading.Lock()
-        self._open: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._idle: deque[Database] = deque()
+        # For `version`, which compares what one connection has seen: one thread's.
+        self._watching: Database | None = None
 
-    def _database(self) -> Database:
-        database: Database | None = getattr(self._local, "database", None)
-        if database is None:
-            database = self._local.database = connect(self._path, read_only=True)
-            with self._lock:
-                self._open.add(database)
-        return database
+    @contextmanager
+    def _transaction(self) -> Iterator[Database]:
+        try:
+            database = self._idle.pop()
+        except IndexError:
+            database = connect(self._path, read_only=True)
+        try:
+            with transaction(database, "begin"):
+                yield database
+        finally:
+            if not database.conn.in_transaction:
+                self._idle.append(database)
 
     @contextmanager
     def committed(self) -> Iterator[Snapshot]:
         """All that the sequencer has committed, published or not: for admission."""
-        database = self._database()
-        with transaction(database, "begin"):
+        with self._transaction() as database:
             yield Snapshot(database, size_of(database))
 
     @contextmanager
     def published(self) -> Iterator[Snapshot]:
         """What everybody may see: up to the size of /checkpoint."""
-        database = self._database()
-        with transaction(database, "begin"):
+        with self._transaction() as database:
             yield Snapshot(database, Snapshot(database, 0).published_size())
 
     def version(self) -> int:
-        """A number that changes whenever the sequencer has committed."""
-        row = self._database().execute("pragma data_version").fetchone()
+        """A number that changes with each commit of the sequencer; for one thread."""
+        if self._watching is None:
+            self._watching = connect(self._path, read_only=True)
+        row = self._watching.execute("pragma data_version").fetchone()
         return _int(row[0])
 
     def close(self) -> None:
-        """Close every thread's connection."""
-        with self._lock:
-            for database in list(self._open):
-                database.close()
-            self._open.clear()
+        """Close what is open; no question may be under way."""
+        while self._idle:
+            self._idle.pop().close()
+        if self._watching is not None:
+            self._watching.close()
 
 
 def size_of(database: Database) -> int:

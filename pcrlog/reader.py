@@ -224,12 +224,6 @@ class Reader:
 
     # --- answers ---------------------------------------------------------------------
 
-    def bundle(
-        self, product: str, measurements: Iterable[str], auditors: Iterable[str]
-    ) -> bytes:
-        """The bytes of the log's bundle for a product, as they came."""
-        return self._fetch(bundle_path(product, measurements, auditors), limits.BUNDLE)
-
     def open(self, data: bytes) -> Answers:
         """A bundle of this log: signature, seal, quorums and freshness checked.
 
@@ -241,7 +235,7 @@ class Reader:
         opened = open_log(bundle, self._policy, recorder, self._now)
         wanted = [check for check in LOG if self._demands.require(check, "unchecked")]
         _raise(recorder, wanted, self._demands)
-        if opened is None:
+        if opened is None:  # pragma: no cover - the checks above say why, and raise
             message = "the log's answer has no checkpoint of this log"
             raise UncheckedError(message)
         self._meet(opened.checkpoint, bytes(opened.note))
@@ -278,20 +272,20 @@ class Reader:
         """A tile's bytes and width, as wide as it is in the tree of `size`."""
         grown = size >> 8 * (level or 0)
         width = min(FULL, grown - index * FULL)
-        most = _ENTRY_BUNDLE if level is None else FULL * HASH_SIZE
-        for tile in (Tile(level, index, width), Tile(level, index)):
-            path = tile.path()
-            try:
-                if path not in self._tiles:
-                    self._tiles[path] = self._fetch(path, most)
-            except AbsentError:
-                # A partial tile may be dropped once the full one is there.
-                if tile.width == FULL:
-                    raise
-                continue
-            return self._tiles[path], tile.width
-        message = f"the log has no tile {index} of level {level}"
-        raise AbsentError(message)
+        try:
+            return self._file(Tile(level, index, width)), width
+        except AbsentError:
+            # A partial tile may be dropped once the full one is there.
+            if width == FULL:
+                raise
+        return self._file(Tile(level, index)), FULL
+
+    def _file(self, tile: Tile) -> bytes:
+        path = tile.path()
+        if path not in self._tiles:
+            most = _ENTRY_BUNDLE if tile.level is None else FULL * HASH_SIZE
+            self._tiles[path] = self._fetch(path, most)
+        return self._tiles[path]
 
     def _nodes(self, size: int) -> "_Nodes":
         return _Nodes(self, size)

@@ -36,8 +36,8 @@ ANSWER = 131_072
 """A log's answer to a submission: an envelope's proof, or a problem."""
 TIMEOUT = 10.0
 """Seconds without a byte after which a connection is given up."""
-_TRIES = 3
 _PAUSES = (0.2, 1.0)
+"""Seconds before asking for the second and the third, last, time."""
 _LONGEST_PAUSE = 10.0
 _CHUNK = 16_384
 _AGAIN = frozenset({429, 502, 503, 504})
@@ -62,6 +62,10 @@ class RefusedError(PcrlogError):
         self.kind = kind
         self.detail = detail
         self.status = status
+
+
+class _NoAnswerError(TransportError):
+    """The connection failed: the one error after which asking again may help."""
 
 
 class _Problem(Struct):
@@ -151,20 +155,19 @@ class Client:
     def _send(
         self, method: str, path: str, body: bytes | None, most: int, longer: float = 0
     ) -> tuple[int, bytes]:
-        for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
+        pauses = list(_PAUSES)
+        while True:
             try:
                 status, data, after = self._once(method, path, body, most, longer)
-            except TransportError:
-                if last:
+            except _NoAnswerError:
+                if not pauses:
                     raise
-                time.sleep(_PAUSES[attempt])
+                time.sleep(pauses.pop(0))
                 continue
-            if status not in _AGAIN or last:
+            if status not in _AGAIN or not pauses:
                 return status, data
-            time.sleep(min(after or _PAUSES[attempt], _LONGEST_PAUSE))
-        message = f"{self.url} gave no answer"
-        raise TransportError(message)
+            time.sleep(min(after or pauses[0], _LONGEST_PAUSE))
+            pauses.pop(0)
 
     def _once(
         self, method: str, path: str, body: bytes | None, most: int, longer: float
@@ -186,13 +189,15 @@ class Client:
                 allow_redirects=body is None,
                 stream=True,
             ) as response:
-                data = _bounded(response.iter_content(_CHUNK), most, where)
+                # A problem is as long as it is, whatever was asked for.
+                bound = most if response.status_code == _OK else max(most, ANSWER)
+                data = _bounded(response.iter_content(_CHUNK), bound, where)
                 after = response.headers.get("Retry-After", "")
                 seconds = float(after) if after.isascii() and after.isdigit() else 0.0
                 return response.status_code, data, seconds
         except (requests.RequestException, ValueError) as error:
             message = f"could not ask {self.url}: {_cause(error)}"
-            raise TransportError(message) from error
+            raise _NoAnswerError(message) from error
 
 
 def _bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
@@ -295,7 +300,7 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
     try:
         with contextlib.closing(_connection(parts.scheme, host, parts.port)) as line:
             line.connect()
-            binding = _binding(line.sock) if parts.scheme == "https" else None
+            binding = _binding(line.sock)
             line.request("GET", target, headers=_HEADERS)
             return Attested(_answer(line.getresponse(), url), binding)
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -321,19 +326,16 @@ def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPCon
     return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
 
 
-def _binding(sock: object) -> dict[str, bytes]:
+def _binding(sock: object) -> dict[str, bytes] | None:
+    if not isinstance(sock, ssl.SSLSocket):
+        return None
     from cryptography import x509  # noqa: PLC0415 - 50 ms
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         Encoding,
         PublicFormat,
     )
 
-    der = (
-        sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
-    )
-    if der is None:
-        message = "the connection shows no certificate"
-        raise TransportError(message)
+    der = sock.getpeercert(binary_form=True) or b""
     key = x509.load_der_x509_certificate(der).public_key()
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return {"tls-spki-sha256": sha256(spki), "tls-cert-sha256": sha256(der)}

@@ -80,8 +80,10 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
     now = effective_now(document, policy, asked)
     _check_policy(run, now)
     _consult(run, bundle, memory, now, now if at is None else at)
-    release = run.chain.releases.newest_valid if run.chain else None
-    if document is not None and release is not None:
+    releases = run.chain.releases if run.chain else None
+    if document is not None and releases is not None and releases.matching:
+        # A release that is not valid still says how its enclaves name their key.
+        release = releases.newest_valid or releases.matching[-1]
         check_channel(document, release[1], binding, run.recorder)
     return report(run, _link_1(run))
 

@@ -169,8 +169,11 @@ def _claim(run: Run, shown: tuple[Link, ...], ends: int) -> list[str]:
         f"{by[7]} reviewed who gets the secrets",
     ][: max(ends - 1, 1)]
     later = any(link.status == "proven" for link in shown[ends:])
-    if later:
-        words.append(f"link {ends + 1} is missing in between")
+    broken = [link.number for link in shown if link.status == "failed"]
+    if broken:
+        words.append(f"but link {' and '.join(map(str, broken))} failed")
+    elif later:
+        words.append(f"link {ends + 1} is {shown[ends].status} in between")
     elif len(words) == 1:
         words.append("nobody else has looked")
     if run.demands.archived:

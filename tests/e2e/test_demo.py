@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.transcript import put
+
 ROOT = Path(__file__).parents[2]
 
 EXPECTED = (
@@ -42,3 +44,5 @@ def test_the_demo_goes_as_its_story_says() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert tuple(headlines) == EXPECTED
+    readme = (ROOT / "README.md").read_text()
+    assert put(readme, done.stdout) == readme, "python -m demo.transcript renews it"

@@ -126,6 +126,15 @@ class Served:
         _, err = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, err
 
+    def close(self) -> None:
+        """Kill it, if it runs still."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(SECONDS)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
     @property
     def sequencer(self) -> int:
         [pid] = [p for p in self.children if "sequencer.lock" in open_files(p)]
@@ -148,9 +157,7 @@ class Served:
     def ask(
         self, method: str, path: str, body: bytes | None = None
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=SECONDS
-        )
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         with contextlib.closing(connection):
             headers = {"Content-Type": "application/json"} if body else {}
             connection.request(method, path, body, headers)
@@ -200,11 +207,7 @@ def start(log: Log) -> Iterator[Callable[..., Served]]:
     for served in started:
         if served.process.poll() is None:
             pids.update(served.children)
-            served.process.kill()
-            served.process.wait(SECONDS)
-        for stream in (served.process.stdout, served.process.stderr):
-            if stream is not None:
-                stream.close()
+        served.close()
     for pid in pids:
         if is_running(pid) and "log.db" in open_files(pid):
             os.kill(pid, signal.SIGKILL)
@@ -243,9 +246,7 @@ def test_a_chunked_body_is_taken_whole_or_not_at_all(
         with contextlib.closing(line):
             parts = iter([body[:1000], body[1000:]])
             headers = {"Content-Type": "application/json"}
-            line.request(
-                "POST", "/api/v1/entries", parts, headers, encode_chunked=True
-            )
+            line.request("POST", "/api/v1/entries", parts, headers, encode_chunked=True)
             return line.getresponse().status
 
     assert send(acme.release(1)) == 201
@@ -277,7 +278,9 @@ def test_enroll_goes_through_the_server_that_runs(
 
 def test_a_heartbeat_seals_an_idle_log(log: Log, start: Callable[..., Served]) -> None:
     settings = log.config.directory / "log.toml"
-    settings.write_text(settings.read_text().replace("heartbeat = 3600", "heartbeat = 1"))
+    settings.write_text(
+        settings.read_text().replace("heartbeat = 3600", "heartbeat = 1")
+    )
     served = start()
     sizes = set()
 
@@ -427,7 +430,9 @@ def test_a_frozen_log_is_served_and_seals_no_more(
     log: Log, acme: Party, start: Callable[..., Served]
 ) -> None:
     settings = log.config.directory / "log.toml"
-    settings.write_text(settings.read_text().replace("heartbeat = 3600", "heartbeat = 1"))
+    settings.write_text(
+        settings.read_text().replace("heartbeat = 3600", "heartbeat = 1")
+    )
     log.sequence(freeze=True)
     served = start()
     before = served.get("/checkpoint")

@@ -255,8 +255,13 @@ class MemoryLog:
         seal = Seal(len(self.leaves), self.now, root or self.index_root(), frozen)
         self._push(leaf or seal.encode())
         checkpoint = Checkpoint(self.origin, len(self.leaves), self.tree.root())
-        note = self.signer.sign(checkpoint.text())
-        lines = [cosign(note.text, one, self.now) for one in self.witnesses]
+        self.note = bytes(self.signer.sign(checkpoint.text()))
+        return self.cosign(*self.witnesses)
+
+    def cosign(self, *signers: NoteSigner) -> bytes:
+        """Add cosignatures to the newest checkpoint; its note."""
+        note = UnverifiedNote.parse(self.note)
+        lines = [cosign(note.text, one, self.now) for one in signers]
         self.note = bytes(UnverifiedNote(note.text, (*note.lines, *lines)))
         return self.note
 

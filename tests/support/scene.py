@@ -234,54 +234,49 @@ class Scene:
 
     # --- what a relying party has ----------------------------------------------------
 
-    def policy(
+    def log_table(self, **changes: object) -> Members:
+        """What a policy says of this log."""
+        return {
+            "vkey": str(self.log.signer.public),
+            "url": f"https://{self.log.origin}",
+            "registrar": self.log.root.public.keyid,
+            "witnesses": quorum(2, W1, W2),
+            "index_monitors": quorum(1, M1),
+            **changes,
+        }
+
+    def policy_text(
         self,
         *,
         head: Members | None = None,
         log: Members | None = None,
         platform: Members | None = None,
         product: Members | None = None,
+        logs: Sequence[Members] = (),
         platforms: Members | None = None,
         products: Members | None = None,
-    ) -> Policy:
+    ) -> str:
         """A policy with these members over the defaults, and more tables."""
-        changes = (head, log, platform, product, platforms, products)
-        return Policy.parse(self.policy_text(*changes).encode())
-
-    def policy_text(self, *changes: Members | None) -> str:
-        """The same as TOML, its changes in that order."""
-        head, log, platform, product, platforms, products = (
-            change or {} for change in (*changes, *[None] * (6 - len(changes)))
-        )
+        nitro = {"roots": [pem(SIMULATOR.root_der)], **(platform or {})}
+        rules = {
+            "platforms": ["aws-nitro"],
+            "auditors": EVERY_SCOPE,
+            **(product or {}),
+        }
         whole = {
             "format": "pcrlog-policy/v1",
             "version": 1,
             "valid_until": "2036-01-01T00:00:00Z",
-            **head,
-            "log": [
-                {
-                    "vkey": str(self.log.signer.public),
-                    "url": f"https://{self.log.origin}",
-                    "registrar": self.log.root.public.keyid,
-                    "witnesses": quorum(2, W1, W2),
-                    "index_monitors": quorum(1, M1),
-                    **log,
-                }
-            ],
-            "platforms": {
-                "aws-nitro": {"roots": [pem(SIMULATOR.root_der)], **platform},
-                **platforms,
-            },
-            "products": {
-                PRODUCT: {
-                    "platforms": ["aws-nitro"],
-                    "auditors": EVERY_SCOPE,
-                    **product,
-                },
-                **products,
-            },
+            **(head or {}),
+            "log": [self.log_table(**(log or {})), *logs],
+            "platforms": {"aws-nitro": nitro, **(platforms or {})},
+            "products": {PRODUCT: rules, **(products or {})},
         }
         return "\n".join(f"{name} = {toml(value)}" for name, value in whole.items())
+
+    def policy(self, **changes: Any) -> Policy:
+        """The same, parsed."""
+        return Policy.parse(self.policy_text(**changes).encode())
 
     def seal(self, **how: Any) -> bytes:
         """Publish, if anything was said since (or if it is asked how); the note."""

@@ -1,13 +1,13 @@
 """Each rule of the chain, broken by a simulator that is otherwise honest."""
 
 from collections.abc import Callable
-from msgspec.structs import replace
 from hashlib import sha256
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec.structs import replace
 
 from pcrlog.attestation import Document, cbor, cose, platform
 from pcrlog.attestation.simulator import (

@@ -226,3 +226,61 @@ def test_a_log_that_lies_about_the_release_is_caught(world: World, index: int) -
     ran = world.run(cosign("lab", REBUILT, str(index)))
     assert ran.status == 4
     assert "inclusion" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("lab --scope reproduction --result pass --measurements old.json", "no source"),
+        ("lens --scope controls-review --result pass", "no controls"),
+        ("lens --scope source-review --result pass", "no commit"),
+    ],
+    ids=["source", "controls", "commit"],
+)
+def test_what_a_release_does_not_say_cannot_be_audited(
+    world: World, words: str, says: str
+) -> None:
+    index = world.log.release("acme.example/wallet", "1.0.0", registers("old"))
+    world.log.seal()
+    key, *rest = words.split()
+    ran = world.run(cosign(key, *rest, str(index)))
+    assert ran.status == 2
+    assert says in ran.err
+
+
+def test_a_list_that_is_not_there_is_not_complete(world: World) -> None:
+    index = world.scene.release()
+    world.log.seal()
+    ran = world.run(cosign("lab", REBUILT, "--components-complete", str(index)))
+    assert ran.status == 2
+    assert "no components" in ran.err
+
+
+def test_an_audit_can_be_made_on_another_machine(world: World, index: int) -> None:
+    words = f"--scope reproduction --result fail {index} --output a.json"
+    assert world.run(cosign("lab", words)).status == 2
+    assert world.run(cosign("lab", words, f"--as {LAB}")).status == 0
+    assert world.run("sign a.json --policy policy.toml --key lab.key").status == 0
+    assert said(world).issuer == LAB
+
+
+def test_only_own_reviews_are_a_basis(world: World, index: int) -> None:
+    words = f"--scope source-review --result pass --commit {COMMIT} --basis {index}"
+    ran = world.run(cosign("lens", words))
+    assert ran.status == 2
+    assert "no source-review by" in ran.err
+
+
+def test_a_policy_of_too_many_auditors_does_not_tell_who_speaks(world: World) -> None:
+    names = [f"a{n}.example" for n in range(9)]
+    rules = {
+        f"{name}/x": {
+            "platforms": ["aws-nitro"],
+            "auditors": [{"name": name, "scopes": ["source-review"]}],
+        }
+        for name in names
+    }
+    world.write_policy(products=rules)
+    words = f"--scope source-review --result pass --commit {COMMIT}"
+    assert world.run(cosign("lens", words)).status == 2
+    assert world.run(cosign("lens", words, f"--as {LENS}")).status == 0

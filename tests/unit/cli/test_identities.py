@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from pcrlog.envelope import assemble, pre_authentication_encoding
@@ -222,3 +223,61 @@ def test_a_registrar_that_is_not_the_policys_is_refuted(world: World) -> None:
     ran = world.run(f"identity show {PROVIDER} {LOG}")
     assert ran.status == 4
     assert "entry 0 has no root key" in ran.err
+
+
+def test_a_key_that_the_name_never_had_cannot_be_condemned(world: World) -> None:
+    words = f"identity compromise --key acme.key --compromised {'ab' * 32} {LOG} -o r"
+    ran = world.run(words)
+    assert ran.status == 2
+    assert "never had the key" in ran.err
+
+
+def test_a_log_without_an_enrol_key_takes_no_request(world: World) -> None:
+    log = world.log
+    rows = [*active(log.root, use="root")]
+    log.identify("registrar", rows, [log.root])
+    log.seal()
+    world.write_key("second.key", SECOND)
+    ran = world.run(f"identity rotate --key acme.key --add second.key {LOG} -o r")
+    assert ran.status == 4
+    assert "no active enrol key" in ran.err
+
+
+def test_what_is_unusual_about_a_key_is_shown(world: World) -> None:
+    log = world.log
+    log.identify(PROVIDER, active(ACME, SECOND), [log.enrol], roles=["provider"])
+    log.seal()
+    words = world.run(f"identity show {PROVIDER} {LOG}").out.split()
+    assert "by the registrar alone" in " ".join(words)
+    world.run(f"identity compromise --key acme.key {LOG} --name {PROVIDER}")
+    shown = world.run(f"identity show {PROVIDER} {LOG}").out
+    assert "compromised" in shown
+    assert "since entry 7" in shown
+
+
+def test_a_policy_that_names_nobody_does_not_tell_whose_key_it_is(
+    world: World,
+) -> None:
+    text = (world.folder / "policy.toml").read_text()
+    head = text.partition("products = ")[0]
+    world.write("policy.toml", head.encode())
+    ran = world.run(f"identity retire --key acme.key {LOG}")
+    assert ran.status == 2
+    assert "--as NAME" in ran.err
+
+
+def test_an_identity_that_was_voided_is_shown_as_void(world: World) -> None:
+    log = world.log
+    log.identify(PROVIDER, active(ACME, SECOND), [log.enrol, ACME], roles=["provider"])
+    lost = [
+        row
+        if row.keyid != ACME.public.keyid
+        else msgspec.structs.replace(row, status="compromised", since=5)
+        for row in active(ACME, SECOND)
+    ]
+    log.identify(PROVIDER, lost, [log.enrol, SECOND], roles=["provider"])
+    log.seal()
+    shown = world.run(f"identity show {PROVIDER} {LOG}").out
+    assert "void" in shown
+    ran = world.run(f"identity retire --key second.key {LOG} --name {PROVIDER}")
+    assert ran.status == 2

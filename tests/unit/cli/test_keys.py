@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,44 @@ def test_a_command_whose_public_half_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_key_has_to_be_named() -> None:
     with pytest.raises(UsageError, match="--key"):
         signers.load(None)
+
+
+class Kms:
+    """What securesystemslib makes of a key in AWS KMS, without AWS."""
+
+    def __init__(self, holder: SigningKey) -> None:
+        self.holder = holder
+
+    def import_(self, _arn: str) -> tuple[str, "Kms"]:
+        return "", self
+
+    @property
+    def keyval(self) -> dict[str, str]:
+        return {"public": signers.public_pem(self.holder.public).decode()}
+
+    def from_priv_key_uri(self, _uri: str, _key: object) -> "Kms":
+        return self
+
+    def sign(self, message: bytes) -> "Kms":
+        self.signature = self.holder.sign(message).hex()
+        return self
+
+
+def test_a_key_can_live_in_a_kms(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = SigningKey.generate("ecdsa-p256")
+    kms = Kms(holder)
+    monkeypatch.setitem(sys.modules, "boto3", types.ModuleType("boto3"))
+    monkeypatch.setattr("securesystemslib.signer._aws_signer.AWSSigner", kms)
+    monkeypatch.setattr("securesystemslib.signer._signer.Signer", kms)
+    signer = signers.load("awskms:alias/acme")
+    assert signer.public == holder.public
+    signer.public.verify(signer.sign(b"message"), b"message")
+
+
+def test_a_kms_that_does_not_answer_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", types.ModuleType("boto3"))
+    monkeypatch.setattr("securesystemslib.signer._aws_signer.AWSSigner", None)
+    with pytest.raises(UsageError, match="awskms:alias/acme"):
+        signers.load("awskms:alias/acme")

@@ -104,6 +104,8 @@ def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Comma
 
 
 ALL = dict(leaves(pcrlog, ""))
+PARENT = click.Context(pcrlog, help_option_names=["-h", "--help"])
+"""Commands keep the help option of their first context: it has to be the real one."""
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -112,7 +114,7 @@ def test_a_command_line_that_scripts_rely_on_is_understood(line: str) -> None:
     size = 2 if words[0] in {"keys", "identity", "policy"} else 1
     command = ALL[" ".join(words[:size])]
     session = Session(clock=lambda: 0.0, output=Output())
-    command.make_context(words[0], words[size:], obj=session)
+    command.make_context(words[0], words[size:], parent=PARENT, obj=session)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -200,7 +202,7 @@ def test_a_crash_is_left_to_python(
 
 def test_a_command_is_called_through_main() -> None:
     with pytest.raises(RuntimeError):
-        ALL["policy lint"].main(["x"], standalone_mode=False)
+        ALL["policy lint"].main(["x"], standalone_mode=False, parent=PARENT)
 
 
 # --- what they import ----------------------------------------------------------------
@@ -239,3 +241,8 @@ def test_verifying_offline_imports_nothing_heavy(world: World) -> None:
 
 def test_main_is_the_console_script() -> None:
     assert main(["--version"]) == 0
+
+
+def test_the_package_can_be_run() -> None:
+    words = [sys.executable, "-m", "cli", "frobnicate"]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 2

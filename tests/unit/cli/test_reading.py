@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from cli.logs import Believed, platform_of
 from pcrlog.bundle import Bundle
+from pcrlog.errors import UsageError
 from tests.support.scene import GOOD, PRODUCT, document
 from tests.unit.cli.world import World, problem, release_words
 
@@ -267,3 +269,23 @@ def test_a_file_is_shown_before_it_is_signed_and_after(world: World) -> None:
 
 def test_an_entry_that_is_not_there_could_not_be_shown(world: World) -> None:
     assert world.run(f"show 99 {LOG}").status == 3
+
+
+def test_what_is_malformed_is_told_of_the_log_that_took_it(world: World) -> None:
+    index = world.log.append(b'{"payload":"AAAA"}', force=True)
+    world.log.seal()
+    ran = world.run(f"show {index} {LOG}")
+    assert ran.status == 4
+    assert "is in the log, and malformed" in ran.err
+
+
+def test_registers_of_no_platform_are_none() -> None:
+    with pytest.raises(UsageError):
+        platform_of({"MRENCLAVE": "sha256:00"})
+
+
+def test_a_log_without_a_policy_may_leave_a_rival_unanswered(
+    world: World, index: int
+) -> None:
+    view = Believed(world.log.assemble({}))
+    assert view.ask_if_there(KEY) == ()

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from pcrlog.predicates import Revocation
-from tests.support.memory_log import registers
+from tests.support.memory_log import active, key, registers
 from tests.support.scene import PRODUCT
 from tests.unit.cli.world import World, problem, release_words
 
 LOG = "--policy policy.toml"
+SECOND = key("second")
 
 
 def test_three_steps_on_three_machines_end_in_the_log(world: World) -> None:
@@ -211,3 +212,92 @@ def test_a_revocation_can_be_made_without_its_key(world: World, index: int) -> N
     assert world.run(revoke(index, "vulnerable", words)).status == 0
     shown = world.run("show r.json --json")
     assert json.loads(shown.out)["predicate"]["reference"]["sha256"] == "ab" * 32
+
+
+def test_a_statement_in_another_envelope_is_known(world: World) -> None:
+    world.write_key("second.key", SECOND)
+    rows = active(key("acme.example"), SECOND)
+    signers = [world.log.enrol, key("acme.example")]
+    world.log.identify("acme.example", rows, signers, roles=["provider"])
+    world.log.seal()
+    world.run(release_words(), "--output r.json")
+    world.run(f"sign r.json --key acme.key {LOG}")
+    ran = world.run(f"sign r.json --key second.key {LOG} --json")
+    assert ran.status == 0, ran.err
+    assert json.loads(ran.out)["known"] is True
+
+
+def lie_about_the_place(world: World, index: int) -> None:
+    """Answer a submission with another entry's place and its true proof."""
+    path = f"api/v1/entries/{index}/proof"
+    proof = world.answer("GET", path, None)[1].decode()
+    sha = world.log.entries[max(world.log.entries)].sha256
+
+    def lie() -> tuple[int, bytes]:
+        receipt = {"index": index, "sha256": sha, "size": 9, "proof": proof}
+        return 201, json.dumps(receipt).encode()
+
+    world.lies["api/v1/entries"] = lie
+
+
+def test_the_proof_of_another_entry_proves_nothing(world: World) -> None:
+    world.run(release_words(), "--output r.json")
+    world.run("sign r.json --key acme.key --output r.signed")
+    world.run(f"submit r.signed {LOG}")
+    lie_about_the_place(world, 1)
+    ran = world.run(f"submit r.signed {LOG}")
+    assert ran.status == 4
+    assert "another statement" in ran.err
+
+
+def test_a_proof_is_of_the_index_that_was_told(world: World) -> None:
+    world.run(release_words(), "--output r.json")
+    world.run("sign r.json --key acme.key --output r.signed")
+    world.run(f"submit r.signed {LOG}")
+    lie_about_the_place(world, 1)
+    told = world.lies["api/v1/entries"]
+    world.lies["api/v1/entries"] = lambda: (
+        201,
+        told()[1].replace(b'"index": 1', b'"index": 2'),
+    )
+    ran = world.run(f"submit r.signed {LOG}")
+    assert ran.status == 4
+    assert "proof is of entry 1, not 2" in ran.err
+
+
+def test_a_log_has_to_be_named(world: World) -> None:
+    ran = world.run("show 1")
+    assert ran.status == 2
+    assert "which log" in ran.err
+
+
+def test_a_log_that_does_not_answer_a_key_could_not_be_asked(world: World) -> None:
+    empty = world.log.assemble({}).encode()
+    world.lies["api/v1/bundle"] = lambda: (200, empty)
+    words = release_words().replace(LOG, "--log https://log.example/pcr")
+    assert world.run(words).status == 3
+    assert world.run(release_words()).status == 3
+
+
+def test_a_refusal_of_another_kind_is_passed_on(world: World) -> None:
+    world.lies["api/v1/entries"] = lambda: problem(410, "frozen", "Frozen", "for good")
+    ran = world.run(release_words())
+    assert ran.status == 4
+    assert "Frozen" in ran.err
+
+
+def test_a_decision_is_asked_for_until_it_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.patient = True
+    answers = iter([(200, b'{"state":"waiting"}')])
+    decide = world._submission
+    monkeypatch.setattr(
+        world, "_submission", lambda digest: next(answers, None) or decide(digest)
+    )
+    monkeypatch.setattr("cli.speaking._PAUSE", 0)
+    assert world.run(release_words()).status == 0
+
+
+def test_a_duration_has_a_form(world: World) -> None:
+    assert world.run(release_words(), "--wait soon").status == 2

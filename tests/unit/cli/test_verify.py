@@ -344,3 +344,28 @@ def test_a_spoiled_memory_is_none(released: World) -> None:
         path.write_bytes(data)
         assert remembered(released) is None
         assert released.run(FILE).status == 0
+
+
+def test_a_log_that_gives_no_proof_leaves_memory_unchecked(released: World) -> None:
+    released.run(FILE)
+    released.scene.release("1.4.3", ROGUE)
+    released.log.seal()
+    width = len(released.log.leaves)
+    for path in (f"tile/0/000.p/{width}", "tile/0/000"):
+        released.lies[path] = lambda: problem(404, "no-such-path", "Gone", "")
+    found = report(released, FILE)
+    assert (found["exit"], check(found, "log.memory")) == (0, "unchecked")
+
+
+def test_a_bundle_that_is_none_is_refuted(released: World) -> None:
+    released.write("w", b"hello")
+    found = report(released, FILE, "--bundle w")
+    assert (found["exit"], check(found, "log.signature")) == (4, "fail")
+
+
+def test_a_bundle_of_another_log_could_not_be_used(released: World) -> None:
+    other = MemoryLog(origin="other.example/pcr")
+    other.seal()
+    released.write("w", other.assemble({}).encode())
+    found = report(released, FILE, "--bundle w")
+    assert (found["exit"], check(found, "log.signature")) == (3, "unchecked")

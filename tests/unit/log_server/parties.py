@@ -81,9 +81,7 @@ class Party:
         subject = more.pop("subject", registers(number))
         return self.sign(Release(**members | more), subject)
 
-    def reproduction(
-        self, number: int = 1, result: str = "pass", **more: Any
-    ) -> bytes:
+    def reproduction(self, number: int = 1, result: str = "pass", **more: Any) -> bytes:
         """A reproduction of build `number`."""
         members: dict[str, Any] = {
             "log": ORIGIN,

@@ -38,7 +38,7 @@ def test_a_release_by_an_enrolled_provider_is_the_next_entry(
         lambda leaf: leaf.replace(b'"payload":', b'"payload" :'),
         lambda leaf: leaf[:-1],
         lambda leaf: b"p" + leaf,
-        lambda leaf: b"",
+        lambda _leaf: b"",
         lambda leaf: leaf + b" " * limits.ENVELOPE,
     ],
     ids=["newline", "space", "cut", "seal-like", "empty", "long"],
@@ -58,7 +58,9 @@ def test_a_seal_cannot_be_submitted(log: Log) -> None:
 
 def test_an_unknown_predicate_type_is_refused_and_named(log: Log, acme: Party) -> None:
     release = Envelope.parse(acme.release())
-    payload = release.payload.replace(b"urn:pcrlog:release:v1", b"urn:pcrlog:release:v9")
+    payload = release.payload.replace(
+        b"urn:pcrlog:release:v1", b"urn:pcrlog:release:v9"
+    )
     envelope = assemble(payload, release.signatures.items())
     assert refusal(log, envelope) == "unknown-kind"
 
@@ -155,14 +157,18 @@ class TestConflict:
 
     @pytest.mark.parametrize(
         "more",
-        [{"version": "1.0.1"}, {"variant": "x86_64"}, {"product": "acme.example/other"}],
+        [
+            {"version": "1.0.1"},
+            {"variant": "x86_64"},
+            {"product": "acme.example/other"},
+        ],
         ids=str,
     )
     def test_another_version_variant_or_product_is_none(
         self, log: Log, acme: Party, more: dict[str, str]
     ) -> None:
         log.accept(acme.release(1))
-        assert log.accept(acme.release(2, **more))  # type: ignore[arg-type] # by name
+        assert log.accept(acme.release(2, **more))
 
     def test_more_registers_that_agree_are_none(self, log: Log, acme: Party) -> None:
         log.accept(acme.release(1))

@@ -168,7 +168,9 @@ def test_components_are_walked_under_their_own_provider(
             subject={"digest": f"sha256:{DIGEST}"},
         )
     )
-    log.accept(acme.release(1, components=(Component("parts.example/sidecar", DIGEST),)))
+    log.accept(
+        acme.release(1, components=(Component("parts.example/sidecar", DIGEST),))
+    )
     bundle, _ = ask(log, client, 1, "lab.example")
     found = walk(bundle, 1, "lab.example")
     assert [one.product for one in found.subjects] == [PRODUCT, "parts.example/sidecar"]

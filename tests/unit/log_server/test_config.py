@@ -17,7 +17,7 @@ def test_settings_have_defaults_and_are_written_with_what_they_mean() -> None:
     text = settings.toml()
     assert Settings.parse(text) == settings
     for name in Settings.__struct_fields__:
-        assert re.search(rf"^# .*\n{name} = ", text.decode(), re.M), name
+        assert re.search(rf"^# .*\n{name} = ", text.decode(), re.MULTILINE), name
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,13 @@ def test_a_folder_without_a_log_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_key_of_another_log_is_refused(log: Log) -> None:
     vkey = log.config.directory / "log.vkey"
-    vkey.write_text("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
+    vkey.write_text(
+        "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    )
     with pytest.raises(UsageError, match="PeterNeumann"):
         log.config.vkey()
     vkey.write_text("junk")
-    with pytest.raises(UsageError, match="log.vkey"):
+    with pytest.raises(UsageError, match=r"log\.vkey"):
         log.config.vkey()
 
 
@@ -77,7 +79,7 @@ class TestSchema:
 
     def test_every_column_says_who_writes_it(self) -> None:
         text = schema.schema_text()
-        bodies = re.findall(r"create table \w+ \((.*?)\n\) strict", text, re.S)
+        bodies = re.findall(r"create table \w+ \((.*?)\n\) strict", text, re.DOTALL)
         assert len(bodies) == 12
         for body in bodies:
             assert re.match(r"\n  -- \w", body), "a table says what it is"

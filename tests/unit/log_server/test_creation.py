@@ -77,7 +77,9 @@ def test_a_folder_in_which_init_failed_is_no_log(tmp_path: Path) -> None:
         Config.load(tmp_path / "log")
 
 
-@pytest.mark.parametrize("origin", ["", "a b", "a+b", 'a"b', "a\nb", "\u00e9", "x" * 256])
+@pytest.mark.parametrize(
+    "origin", ["", "a b", "a+b", 'a"b', "a\nb", "\u00e9", "x" * 256]
+)
 def test_an_origin_that_no_note_could_carry_is_refused(
     tmp_path: Path, origin: str
 ) -> None:

@@ -58,8 +58,10 @@ def test_the_largest_of_small_trees_is_right(log: Log, acme: Party) -> None:
 
 EDITS = {
     "leaf": (
-        "update entry set leaf = cast(replace(cast(leaf as text), 'sig', 'sjg') as blob)"
-        " where idx = 4",
+        (
+            "update entry set leaf = cast(replace(cast(leaf as text), 'sig', 'sjg')"
+            " as blob) where idx = 4"
+        ),
         "entry 4",
     ),
     "gap": ("delete from entry where idx = 6", "gap"),
@@ -69,13 +71,17 @@ EDITS = {
         "entry 6 is filed",
     ),
     "seal": (
-        "update entry set leaf = cast(replace(cast(leaf as text), '1795', '1794')"
-        " as blob) where idx = 5",
+        (
+            "update entry set leaf = cast(replace(cast(leaf as text), '1795', '1794')"
+            " as blob) where idx = 5"
+        ),
         "time goes back",
     ),
     "count of a seal": (
-        "update entry set leaf = cast(replace(cast(leaf as text), char(10) || '5' ||"
-        " char(10), char(10) || '6' || char(10)) as blob) where idx = 5",
+        (
+            "update entry set leaf = cast(replace(cast(leaf as text), char(10) || '5'"
+            " || char(10), char(10) || '6' || char(10)) as blob) where idx = 5"
+        ),
         "its count is 6",
     ),
     "root of a checkpoint": (
@@ -87,16 +93,20 @@ EDITS = {
         "filed wrongly",
     ),
     "note": (
-        "update checkpoint set note = replace(note, 'log.example', 'log.exampel')"
-        " where size = 6",
+        (
+            "update checkpoint set note = replace(note, 'log.example', 'log.exampel')"
+            " where size = 6"
+        ),
         "seal 5",
     ),
     "lost checkpoint": ("delete from checkpoint where size = 6", "no checkpoint"),
     "tile": ("update tile set hashes = zeroblob(32) where level = 0", "tile 0/0"),
     "lost tile": ("delete from tile where level = 0", "tile 0/0"),
     "index": (
-        "delete from index_entry where (key_hash, idx) in"
-        " (select key_hash, idx from index_entry limit 1)",
+        (
+            "delete from index_entry where (key_hash, idx) in"
+            " (select key_hash, idx from index_entry limit 1)"
+        ),
         "index of key",
     ),
     "more in the index": (
@@ -155,7 +165,7 @@ def test_a_statement_that_nobody_could_make_is_found(log: Log, acme: Party) -> N
     stranger = Party("acme.example")
     log.queue(stranger.release())
     with log.sequencer() as sequencer:
-        sequencer.progress.authority.judge = lambda _entry: None  # type: ignore[method-assign]
+        sequencer.progress.authority.judge = lambda _entry: None  # type: ignore[assignment,method-assign] # the log's own fault
         sequencer.round()
     [line] = check(log.config).wrong
     assert "is not an active key" in line

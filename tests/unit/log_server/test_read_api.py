@@ -145,7 +145,9 @@ class TestSearch:
         found = client.get(f"{API}/search?q=nothing").json or {}
         assert (found["results"], found["complete"]) == ([], True)
 
-    @pytest.mark.parametrize("query", ["", "?q=", "?q=a%20b", f"?q={'a' * 129}", "?x=y"])
+    @pytest.mark.parametrize(
+        "query", ["", "?q=", "?q=a%20b", f"?q={'a' * 129}", "?x=y"]
+    )
     def test_the_word_is_one_word(self, client: FlaskClient, query: str) -> None:
         assert slug(client.get(f"{API}/search{query}")) == "parameter"
 
@@ -175,7 +177,10 @@ class TestBundleParameters:
             {"product": PRODUCT, "measurement": f"{NITRO}/{measurement(1)}\n"},
             {
                 "product": PRODUCT,
-                "measurement": [f"{NITRO}/{measurement(1)}", "artifact/digest=sha256:00"],
+                "measurement": [
+                    f"{NITRO}/{measurement(1)}",
+                    "artifact/digest=sha256:00",
+                ],
             },
             {
                 "product": PRODUCT,

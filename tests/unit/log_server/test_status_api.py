@@ -1,4 +1,4 @@
-"""/healthz, /metrics, /openapi.json, /api/v1/key; and that the document is the truth."""
+"""/healthz, /metrics, /api/v1/key; and that /openapi.json is the truth."""
 
 import re
 
@@ -88,7 +88,9 @@ def test_the_openapi_document_has_every_route_and_no_other(app: Flask) -> None:
     }
     files = {("/checkpoint", "get"), ("/tile/{tile}", "get")}
     documented = {
-        (path, method) for path, found in document()["paths"].items() for method in found
+        (path, method)
+        for path, found in document()["paths"].items()
+        for method in found
     }
     assert documented == rules | files
 

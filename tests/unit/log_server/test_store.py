@@ -1,0 +1,126 @@
+"""Reading log.db: one moment a snapshot, and no more connections than questions."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from log_server.ledger import Ledger
+from log_server.store import Snapshot, Store, connect
+from pcrlog.encoding import sha256
+from pcrlog.index_keys import key_hash
+from tests.unit.log_server.parties import Log, Party
+
+
+@pytest.fixture
+def store(log: Log) -> Iterator[Store]:
+    store = Store(log.config.log_db)
+    yield store
+    store.close()
+
+
+def test_a_snapshot_stays_what_it_was(log: Log, acme: Party, store: Store) -> None:
+    with store.published() as before:
+        assert before.published_size() == 4
+        log.accept(acme.release())
+        assert before.published_size() == 4
+        assert before.leaf(4) is None
+        assert before.size == 4
+        with store.published() as after:
+            assert after.size == 6
+            assert after.leaf(4) is not None
+
+
+def test_what_is_published_hides_what_is_only_committed(
+    log: Log, acme: Party, store: Store
+) -> None:
+    envelope = acme.release()
+    log.queue(envelope)
+
+    def stop(name: str) -> None:
+        if name == "tiles-written":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError), log.sequencer(stop) as sequencer:
+        sequencer.round()
+    issuer = "v1/issuer/acme.example"
+    with store.published() as published, store.committed() as committed:
+        assert (published.size, committed.size) == (4, 6)
+        assert published.indices(key_hash(issuer)) == ()
+        assert committed.indices(key_hash(issuer)) == (4,)
+        assert list(published.newest(issuer)) == []
+        assert list(published.leaves(3, 9)) == [(3, published.leaf(3))]
+        decision = published.decision(sha256(envelope))
+        assert decision is not None
+        assert decision.index == 4
+
+
+def test_connections_are_used_again_by_whichever_thread(store: Store) -> None:
+    def ask() -> None:
+        for _ in range(10):
+            with store.published() as snapshot:
+                assert snapshot.size == 2
+
+    for _ in range(5):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+    assert len(store._idle) == 1
+
+
+def test_a_question_that_fails_does_not_cost_a_connection(store: Store) -> None:
+    for _ in range(5):
+        with pytest.raises(KeyError), store.published():
+            raise KeyError
+    assert len(store._idle) == 1
+    with store.published() as snapshot:
+        assert snapshot.size == 2
+
+
+def test_a_commit_is_on_disk_when_it_returns(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # of what makes unit tests quick
+    full, wal = (2,), ("wal",)
+    for path in (log.config.log_db, log.config.intake_db):
+        database = connect(path, read_only=False)
+        assert database.execute("pragma synchronous").fetchone() == full
+        assert database.execute("pragma journal_mode").fetchone() == wal
+        database.close()
+    ledger = Ledger(log.config.log_db, log.config.vkey())
+    newest, note = ledger.snapshot().published() or (None, b"")
+    assert newest is not None
+    ledger.mark_published(newest, note)
+    assert ledger._database.execute("pragma synchronous").fetchone() == full
+    ledger.close()
+
+
+def test_readers_cannot_write(log: Log, store: Store) -> None:
+    with (
+        store.committed() as snapshot,
+        pytest.raises(Exception, match="readonly database"),
+    ):
+        snapshot._database.execute("delete from entry")
+
+
+def test_the_version_changes_with_each_commit(
+    log: Log, acme: Party, store: Store
+) -> None:
+    before = store.version()
+    assert store.version() == before
+    log.accept(acme.release())
+    assert store.version() != before
+
+
+def test_a_database_that_is_not_a_logs_is_an_error_and_not_believed(
+    log: Log, store: Store
+) -> None:
+    with log.sequencer() as sequencer:
+        database = sequencer._ledger._database
+        database.execute("delete from log")
+        with pytest.raises(LookupError, match="fsck"):
+            Snapshot(database, 2).name()
+        database.execute("pragma foreign_keys = off")
+        database.execute("delete from checkpoint")
+        with pytest.raises(LookupError, match="fsck"):
+            Snapshot(database, 2).published()
