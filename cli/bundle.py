@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from cli import files
-from cli.logs import Access, auditors_of, measurements_of, reach
+from cli.logs import measurements_of, reach
 from cli.measurements import wanted
 from cli.options import (
     LogOptions,
@@ -70,7 +70,7 @@ def bundle_command(session: Session, options: _Bundle) -> None:
     wanted = _measurements(options)
     access = reach(session, options)
     with session.output.progress(f"asking {access.client.url}"):
-        data = fetch(access, options.product, wanted)
+        data = access.fetch(options.product, wanted)
     files.write_new(options.output, data, force=options.force)
     bundle = Bundle.parse(data)
     seal = Seal.parse(bundle.seal)
@@ -96,14 +96,6 @@ def bundle_command(session: Session, options: _Bundle) -> None:
             ),
         ],
     )
-
-
-def fetch(access: Access, product: str, measurements: list[str]) -> bytes:
-    """A bundle for a product under the policy, whose checkpoint stands."""
-    auditors = auditors_of(access.rules, product)
-    data = access.bundle(product, measurements, auditors)
-    access.open(data)
-    return data
 
 
 def _measurements(options: _Bundle) -> list[str]:

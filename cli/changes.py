@@ -28,12 +28,13 @@ from pcrlog.statement import Statement
 
 
 class RequestShown(Struct, frozen=True):
-    """A request written to a file, for the registrar."""
+    """A request written to a file, for the registrar: to enrol, or to co-sign."""
 
     file: str
     log: str
     name: str
     keyids: tuple[str, ...]
+    rotation: bool
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,17 @@ def ask_registrar(
     rotation = Rotation(statement.payload, {signer.public.keyid: signer.sign(signed)})
     data = encode(change.access.origin, change.name, added, rotation)
     keyids = tuple(one.public.keyid for one in added)
-    shown = RequestShown(options.output, change.access.origin, change.name, keyids)
+    shown = RequestShown(
+        options.output, change.access.origin, change.name, keyids, rotation=True
+    )
     write_request(session, data, shown)
 
 
 def write_request(session: Session, data: bytes, shown: RequestShown) -> None:
     """Write a request to its file, and say who goes on with it."""
     files.write_new(shown.file, data + b"\n")
+    role = "" if shown.rotation else "--role ROLE "
+    rest = f"{role}--request {shown.file}"
     session.output.result(
         shown,
         [
@@ -195,9 +200,6 @@ def write_request(session: Session, data: bytes, shown: RequestShown) -> None:
             ),
             *(fact("keyid", keyid) for keyid in shown.keyids),
             say("Send it to the log's registrar, who does:"),
-            following(
-                f"pcrlog-server enroll DIR --name {shown.name} --role ROLE --request"
-                f" {shown.file}"
-            ),
+            following(f"pcrlog-server enroll DIR --name {shown.name} {rest}"),
         ],
     )

@@ -62,9 +62,14 @@ class Differs(Struct, frozen=True):
 
 @click.command("cosign")
 @click.argument("index", type=click.IntRange(min=0), required=False)
-@click.option("--scope", type=click.Choice(SCOPES), required=True)
 @click.option(
-    "--result", type=click.Choice(["pass", "qualified", "fail"]), required=True
+    "--scope", type=click.Choice(SCOPES), required=True, help="What was done."
+)
+@click.option(
+    "--result",
+    type=click.Choice(["pass", "qualified", "fail"]),
+    required=True,
+    help="What came of it; qualified for reviews only.",
 )
 @measured_options
 @click.option(

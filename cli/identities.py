@@ -117,7 +117,7 @@ def request(session: Session, options: _Request) -> None:
     except MalformedError as error:
         raise UsageError(str(error)) from error
     keyids = tuple(one.public.keyid for one in held)
-    shown = RequestShown(options.output, origin, options.name, keyids)
+    shown = RequestShown(options.output, origin, options.name, keyids, rotation=False)
     write_request(session, data, shown)
 
 
@@ -214,7 +214,13 @@ def compromise(session: Session, options: _Compromise) -> int | None:
 @click.option(
     "--add", metavar="URI", multiple=True, help="A new key; proves it is held."
 )
-@click.option("--retire", "retired", metavar="KEYID|FILE", multiple=True)
+@click.option(
+    "--retire",
+    "retired",
+    metavar="KEYID|FILE",
+    multiple=True,
+    help="A key that goes at the same time.",
+)
 @name_option
 @log_options
 @click.option("-o", "--output", metavar="FILE", required=True, help="Where to write.")
@@ -291,7 +297,10 @@ def _identity_rows(shown: IdentityShown, authority: Authority) -> list[Row]:
         if authority.added_by_registrar(key.keyid):
             words.append("added by the registrar alone")
         rows.append(
-            Row(((f"  {status:<12}", style), (key.keyid, PLAIN)), ", ".join(words))
+            Row(
+                ((f"  {status:<12}", style), (f"{key.keyid}  ", PLAIN)),
+                ", ".join(words),
+            )
         )
     told = ", ".join(map(str, shown.entries))
     return [*rows, Row((("  said in     ", DIM),), f"entries {told}")]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import click
 from msgspec import Struct
 
-from cli.bundle import fetch
 from cli.ladder import check_row, link_row, told_of
 from cli.logs import Access, measurements_of, platform_of, reach
 from cli.measurements import wanted
@@ -99,7 +98,7 @@ def _ask(
     """What the log says now; None if it does not, and there is time to ask again."""
     try:
         with session.output.progress(f"asking {access.client.url}"):
-            data = fetch(access, product, measurements_of(registers))
+            data = access.fetch(product, measurements_of(registers))
     except UncheckedError:
         if time.monotonic() >= ends:
             raise

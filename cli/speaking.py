@@ -6,6 +6,7 @@ log once, and the second time the log answers with its index.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,9 @@ def title(statement: Statement) -> str:
     if isinstance(predicate, Audit):
         return f"{predicate.scope} {predicate.result} by {predicate.issuer}"
     if isinstance(predicate, Identity):
-        return f"identity of {predicate.name}"
+        kept = Counter(key.status for key in predicate.keys)
+        keys = ", ".join(f"{number} {status}" for status, number in kept.items())
+        return f"identity of {predicate.name} ({keys})"
     return f"revocation ({predicate.reason}) by {predicate.issuer}"
 
 

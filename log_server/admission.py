@@ -35,8 +35,8 @@ from pcrlog.predicates import REGISTRAR, Audit, Identity, Release, Revocation
 from pcrlog.statement import MEASUREMENT_REASONS, require_known
 
 _LOOKED_AT = 1024
-"""The most statements read to find out whether a release still stands. Beyond that the
-conflict is reported; whoever means it says so."""
+"""The most statements read to find out whether a release of this version stands. Beyond
+that a conflict is reported; whoever means it says so."""
 
 
 class View(Protocol):
@@ -168,48 +168,66 @@ def _check_target(view: View, entry: Entry, revocation: Revocation) -> None:
         raise TargetError(message)
 
 
+class _Reading:
+    """Reads entries, but not without end: a version may have any number of releases."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._left = _LOOKED_AT
+
+    def under(self, key: str) -> Iterator[Entry]:
+        """The entries under a key, newest first.
+
+        Raises:
+            ConflictError: too much was read to tell whether a release stands.
+        """
+        for index in self._view.newest(key):
+            self._left -= 1
+            if self._left < 0:
+                message = (
+                    f"this version has over {_LOOKED_AT} releases and revocations:"
+                    " whether another release of it stands was not found out"
+                )
+                raise ConflictError(message)
+            entry = _entry(self._view, index)
+            if entry is not None:
+                yield entry
+
+
 def _check_conflict(
     view: View, authority: Authority, entry: Entry, release: Release, now: int
 ) -> None:
     """Same product, version, platform and variant; a register of both differs."""
-    ours = entry.statement.registers
-    for index in view.newest(of_version(release.product, release.version)):
-        rival = _entry(view, index)
-        if rival is None or not isinstance(rival.predicate, Release):
-            continue
+    ours, reading = entry.statement.registers, _Reading(view)
+    for rival in reading.under(of_version(release.product, release.version)):
         theirs = rival.statement.registers
         differ = sorted(n for n in ours.keys() & theirs.keys() if ours[n] != theirs[n])
         if (
             differ
+            and isinstance(rival.predicate, Release)
             and rival.predicate.platform == release.platform
             and rival.predicate.variant == release.variant
             and not authority.is_void(rival)
-            and not _is_revoked(view, authority, rival, now)
+            and not _is_revoked(reading, authority, rival, now)
         ):
             message = (
-                f"release {index} of {release.product} {release.version} names another"
-                f" {', '.join(differ)}"
+                f"release {rival.index} of {release.product} {release.version} names"
+                f" another {', '.join(differ)}"
             )
             raise ConflictError(message)
 
 
-def _is_revoked(view: View, authority: Authority, rival: Entry, now: int) -> bool:
+def _is_revoked(
+    reading: _Reading, authority: Authority, rival: Entry, now: int
+) -> bool:
     """Whether a release is revoked at `now`, by its issuer or the registrar."""
-    looked_at = 0
-    for key in _keys_of_revocations(rival):
-        for index in view.newest(key):
-            looked_at += 1
-            if looked_at > _LOOKED_AT:
-                return False
-            entry = _entry(view, index)
-            if (
-                entry is not None
-                and isinstance(entry.predicate, Revocation)
-                and _applies(entry.predicate, rival, now)
-                and not authority.is_void(entry)
-            ):
-                return True
-    return False
+    return any(
+        isinstance(entry.predicate, Revocation)
+        and _applies(entry.predicate, rival, now)
+        and not authority.is_void(entry)
+        for key in _keys_of_revocations(rival)
+        for entry in reading.under(key)
+    )
 
 
 def _keys_of_revocations(rival: Entry) -> Iterator[str]:

@@ -15,13 +15,13 @@ is served. Plain search is not checked: nobody trusts it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from log_server.admission import kind_of, measured_keys, speaks_for
 from log_server.config import Config
-from log_server.publisher import cut, kinds_of
-from log_server.store import CheckpointRow, Snapshot, Store
+from log_server.publisher import cut, kinds_of, tiles_to_serve
+from log_server.store import Snapshot, Store
 from pcrlog import merkle, trie
 from pcrlog.authority import Authority
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
@@ -33,7 +33,7 @@ from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.seal import Seal
 from pcrlog.statement import require_known
-from pcrlog.tiles import FULL, HEIGHT, Tile, tiles_of
+from pcrlog.tiles import FULL, HEIGHT
 
 
 @dataclass
@@ -248,7 +248,7 @@ def _check_files(
             condition=False, message="public/checkpoint is not one of log.db's"
         )
         return
-    for tile, needed in _expected(snapshot, row):
+    for tile, needed in tiles_to_serve(snapshot, row.size):
         for kind in kinds_of(tile):
             path = config.public / kind.path()
             if path.is_file():
@@ -256,18 +256,3 @@ def _check_files(
                 findings.require(same, f"public/{kind.path()} differs")
             else:
                 findings.require(not needed, f"public/{kind.path()} is missing")
-
-
-def _expected(snapshot: Snapshot, row: CheckpointRow) -> Iterator[tuple[Tile, bool]]:
-    """Every tile ever published; and whether it must be there still.
-
-    A partial tile may go once the full one stands.
-    """
-    previous = 0
-    for checkpoint in snapshot.checkpoints():
-        if checkpoint.size > row.size:
-            return
-        for tile in tiles_of(checkpoint.size, previous):
-            full = row.size >> HEIGHT * (tile.level or 0)
-            yield tile, tile.width == FULL or tile.index >= full // FULL
-        previous = checkpoint.size

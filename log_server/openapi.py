@@ -181,12 +181,7 @@ _SUBMIT: Node = {
 }
 
 
-def _paths() -> Node:
-    index, digest = _path("index", _INDEX), _path("digest", _SHA256)
-    entry = ("parameter", "no-such-entry")
-    bundled = ("parameter", "answer-too-large", "unavailable")
-    bundle = {"200": _answer("A bundle", JSON, _BUNDLE)}
-    measurement = "<platform>/<M>, such as aws-nitro/PCR0=sha384:<hex>"
+def _files() -> Node:
     return {
         "/checkpoint": _get(
             "checkpoint",
@@ -201,6 +196,13 @@ def _paths() -> Node:
             parameters=[_path("tile", _STRING)],
             problems=("no-such-path",),
         ),
+    }
+
+
+def _entries() -> Node:
+    index, digest = _path("index", _INDEX), _path("digest", _SHA256)
+    entry = ("parameter", "no-such-entry")
+    return {
         "/api/v1/entries": _SUBMIT,
         "/api/v1/entries/{index}": _get(
             "entry",
@@ -235,6 +237,14 @@ def _paths() -> Node:
             parameters=[digest],
             problems=("parameter", "no-such-submission"),
         ),
+    }
+
+
+def _questions() -> Node:
+    bundled = ("parameter", "answer-too-large", "unavailable")
+    bundle = {"200": _answer("A bundle", JSON, _BUNDLE)}
+    measurement = "<platform>/<M>, such as aws-nitro/PCR0=sha384:<hex>"
+    return {
         "/api/v1/bundle": _get(
             "bundle",
             "All that verification needs to ask, with proofs",
@@ -270,6 +280,11 @@ def _paths() -> Node:
             {"200": _answer("Newest first", JSON, _RESULTS)},
             parameters=[_query("q", {"type": "string"}, "The word", required=True)],
         ),
+    }
+
+
+def _server() -> Node:
+    return {
         "/api/v1/key": _get(
             "key",
             "The log's key and registrar, for getting to know it: trust nothing of it",
@@ -309,6 +324,6 @@ def document() -> Node:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "."}],
-        "paths": _paths(),
+        "paths": {**_files(), **_entries(), **_questions(), **_server()},
         "components": {"schemas": {"Problem": _PROBLEM}},
     }

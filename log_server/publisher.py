@@ -15,7 +15,7 @@ tree of one size, a fork.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from log_server.ledger import Ledger
@@ -24,7 +24,7 @@ from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.errors import InconsistencyError
 from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
-from pcrlog.tiles import FULL, Tile, encode_bundle, tiles_of
+from pcrlog.tiles import FULL, HEIGHT, Tile, encode_bundle, tiles_of
 
 _GROUP = 64
 """Tiles written at once: a whole log is written anew in bounded memory."""
@@ -102,7 +102,7 @@ class Publisher:
         previous: int,
         step: Callable[[str], None],
     ) -> None:
-        full = self._write_tiles(snapshot, row.size, previous)
+        self._write_tiles(snapshot, row.size, previous)
         step("tiles-written")
         note = row.note + b"".join(
             line.encode() + b"\n" for line in self._cosign(row.note)
@@ -112,7 +112,7 @@ class Publisher:
         step("checkpoint-written")
         self._ledger.mark_published(row, note)
         step("published")
-        self._drop_partials(full)
+        self._drop_partials(row.size, previous)
 
     def _shown(self) -> bytes | None:
         try:
@@ -129,19 +129,17 @@ class Publisher:
 
     # --- files -----------------------------------------------------------------------
 
-    def _write_tiles(self, snapshot: Snapshot, size: int, previous: int) -> list[Tile]:
-        """Write the tiles that `size` leaves have and `previous` had not."""
-        found = list(tiles_of(size, previous))
-        for start in range(0, len(found), _GROUP):
-            group = found[start : start + _GROUP]
-            self._write(
-                {
-                    self._public / kind.path(): cut(snapshot, kind)
-                    for tile in group
-                    for kind in kinds_of(tile)
-                }
-            )
-        return [tile for tile in found if tile.width == FULL]
+    def _write_tiles(self, snapshot: Snapshot, size: int, previous: int) -> None:
+        """Write the files that readers of a checkpoint up to `size` may ask for."""
+        needed = [
+            kind
+            for tile, is_needed in tiles_to_serve(snapshot, size, previous)
+            for kind in kinds_of(tile)
+            if is_needed
+        ]
+        for start in range(0, len(needed), _GROUP):
+            group = needed[start : start + _GROUP]
+            self._write({self._public / t.path(): cut(snapshot, t) for t in group})
 
     def _write(self, files: dict[Path, bytes]) -> None:
         """Put files in place, each whole or not at all, and on disk.
@@ -165,13 +163,29 @@ class Publisher:
         for folder in folders:
             sync_folder(folder)
 
-    def _drop_partials(self, full: Iterable[Tile]) -> None:
+    def _drop_partials(self, size: int, previous: int) -> None:
+        """Remove the partial tiles of tiles that have become full."""
         # A reader that still wants one falls back to the full tile (C2SP tlog-tiles).
-        for tile in full:
-            for kind in kinds_of(tile):
-                partials = self._public / f"{kind.path()}.p"
+        for tile in tiles_of(size, previous):
+            for kind in kinds_of(tile) if tile.width == FULL else ():
                 with contextlib.suppress(FileNotFoundError):
-                    shutil.rmtree(partials)
+                    shutil.rmtree(self._public / f"{kind.path()}.p")
+
+
+def tiles_to_serve(
+    snapshot: Snapshot, size: int, previous: int = 0
+) -> Iterator[tuple[Tile, bool]]:
+    """Every hash tile of the checkpoints above `previous` and up to `size` leaves.
+
+    And whether it must be served still: a partial tile may go when the full one stands.
+    """
+    for checkpoint in snapshot.checkpoints(previous):
+        if checkpoint.size > size:
+            return
+        for tile in tiles_of(checkpoint.size, previous):
+            full_tiles = size >> HEIGHT * ((tile.level or 0) + 1)
+            yield tile, tile.width == FULL or tile.index >= full_tiles
+        previous = checkpoint.size
 
 
 def kinds_of(tile: Tile) -> tuple[Tile, ...]:

@@ -49,8 +49,10 @@ def _sequence_until(
     while not bell.wait(sleep, [lifeline.fileno()]):
         heartbeat = progress.time + settings.heartbeat - clock()
         if sequencer.round():
-            # More may wait already. Let it gather for as long as was asked for.
-            sleep = settings.min_publish_interval
+            # More may wait already; it may have to gather for a while, unheard.
+            sleep = 0
+            if lifeline.poll(settings.min_publish_interval):
+                break
         elif heartbeat <= 0 and not progress.frozen:
             sequencer.round(idle_seal=True)
         else:

@@ -262,9 +262,10 @@ class Snapshot:
         row = self._one(f"select {_CHECKPOINT} where size = ?", size)
         return None if row is None else _checkpoint(row)
 
-    def checkpoints(self) -> Iterator[CheckpointRow]:
-        """Every checkpoint, ascending."""
-        for row in self._database.execute(f"select {_CHECKPOINT} order by batch"):
+    def checkpoints(self, after: int = 0) -> Iterator[CheckpointRow]:
+        """Every checkpoint of more than `after` leaves, ascending."""
+        sql = f"select {_CHECKPOINT} where size > ? order by size"
+        for row in self._database.execute(sql, (after,)):
             yield _checkpoint(row)
 
     def published(self) -> tuple[CheckpointRow, bytes] | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from log_server.fsck import check
@@ -179,6 +181,12 @@ class Served:
         return found
 
 
+def set_up(log: Log, **settings: int) -> None:
+    """Change the settings of a log."""
+    new = msgspec.structs.replace(log.config.settings, **settings)
+    (log.config.directory / "log.toml").write_bytes(new.toml())
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
     return Log.create(tmp_path / "log", int(time.time()))
@@ -277,10 +285,7 @@ def test_enroll_goes_through_the_server_that_runs(
 
 
 def test_a_heartbeat_seals_an_idle_log(log: Log, start: Callable[..., Served]) -> None:
-    settings = log.config.directory / "log.toml"
-    settings.write_text(
-        settings.read_text().replace("heartbeat = 3600", "heartbeat = 1")
-    )
+    set_up(log, heartbeat=1)
     served = start()
     sizes = set()
 
@@ -321,6 +326,33 @@ def test_a_signal_ends_it_in_order(
     until(lambda: not any(map(is_running, children)), "the end of all children")
     assert not is_heard(log.config.wake)
     assert not log.config.serving.exists()
+
+
+def test_a_signal_to_all_of_them_at_once_ends_it_in_order_too(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    served = start()
+    assert served.submit(acme.release(1))[0] == 201
+    for pid in [*served.children, served.process.pid]:
+        os.kill(pid, signal.SIGTERM)
+    assert served.wait() == (0, "")
+    assert check(log.config).wrong == []
+
+
+def test_checkpoints_keep_the_distance_that_was_asked_for(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    set_up(log, min_publish_interval=1)
+    served = start()
+    for i in range(6):
+        assert served.submit(acme.release(1, f"1.0.{i}"), "?wait=0")[0] == 202
+    last = acme.release(1, "2.0.0")
+    assert served.submit(last, "?wait=30")[0] == 201
+    assert served.end() == (0, "")
+    with log.snapshot() as snapshot:
+        times = [row.time for row in snapshot.checkpoints()][2:]
+    assert len(times) < 7, "some had to gather"
+    assert all(b - a >= 1 for a, b in itertools.pairwise(times[1:]))
 
 
 def test_a_request_in_flight_is_answered_before_the_end(
@@ -429,10 +461,7 @@ def test_a_kill_under_load_loses_nothing_that_was_answered(
 def test_a_frozen_log_is_served_and_seals_no_more(
     log: Log, acme: Party, start: Callable[..., Served]
 ) -> None:
-    settings = log.config.directory / "log.toml"
-    settings.write_text(
-        settings.read_text().replace("heartbeat = 3600", "heartbeat = 1")
-    )
+    set_up(log, heartbeat=1)
     log.sequence(freeze=True)
     served = start()
     before = served.get("/checkpoint")

@@ -204,6 +204,16 @@ class TestConflict:
         log.clock.now += 60
         assert log.accept(acme.release(2))
 
+    def test_where_too_much_would_have_to_be_read_a_conflict_is_reported(
+        self, log: Log, acme: Party, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.accept(acme.release(1))
+        log.accept(acme.revocation(1))
+        monkeypatch.setattr("log_server.admission._LOOKED_AT", 2)
+        assert log.accept(acme.release(2))
+        monkeypatch.setattr("log_server.admission._LOOKED_AT", 1)
+        assert refusal(log, acme.release(3)) == "conflict"
+
 
 class TestRevocation:
     def test_it_names_an_own_earlier_release_exactly(
