@@ -13,7 +13,6 @@ from typing import Literal
 from log_server.config import SETTINGS, Config, Settings
 from log_server.direct import exclusively, submit_directly
 from log_server.problems import UnavailableError
-from log_server.publisher import sync_folder
 from log_server.schema import schema_of
 from log_server.store import connect, create
 from pcrlog.encoding import encode_base64, format_time
@@ -68,7 +67,6 @@ def create_log(
     _append_registrar(config, root, enrol, clock)
     # Last: a folder without settings is no log, so a crash before leaves none behind.
     _write_new(directory / SETTINGS, settings.toml())
-    sync_folder(directory)
     return NewLog(
         str(signer.public),
         root.public.keyid,

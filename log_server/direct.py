@@ -84,6 +84,7 @@ def open_sequencer(
         intake = IntakeReader(config.intake_db)
         stack.callback(intake.close)
         publisher = Publisher(ledger, config.public, signer.public)
+        stack.callback(publisher.close)
         publisher.recover()
         yield Sequencer(ledger, intake, publisher, signer, clock=clock, step=step)
 

@@ -13,12 +13,12 @@ tree of one size, a fork.
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from log_server.ledger import Ledger
+from log_server.placing import Placer
 from log_server.store import CheckpointRow, Snapshot
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.errors import InconsistencyError
@@ -53,6 +53,7 @@ class Publisher:
         self._public = public
         self._vkey = vkey
         self._cosign = cosign
+        self._placer = Placer()
 
     def recover(self) -> None:
         """Finish what was committed and not published; do it again to be sure.
@@ -108,11 +109,15 @@ class Publisher:
             line.encode() + b"\n" for line in self._cosign(row.note)
         )
         step("cosigned")
-        self._write({self._public / "checkpoint": note})
+        self._placer.place({self._public / "checkpoint": note})
         step("checkpoint-written")
         self._ledger.mark_published(row, note)
         step("published")
         self._drop_partials(row.size, previous)
+
+    def close(self) -> None:
+        """End what helps to write."""
+        self._placer.close()
 
     def _shown(self) -> bytes | None:
         try:
@@ -139,29 +144,8 @@ class Publisher:
         ]
         for start in range(0, len(needed), _GROUP):
             group = needed[start : start + _GROUP]
-            self._write({self._public / t.path(): cut(snapshot, t) for t in group})
-
-    def _write(self, files: dict[Path, bytes]) -> None:
-        """Put files in place, each whole or not at all, and on disk.
-
-        All are written before the first is synced: the file system then has one
-        journal to write, not one a file.
-        """
-        folders: set[Path] = set()
-        with contextlib.ExitStack() as stack:
-            opened = {}
-            for path, data in files.items():
-                folders |= _make_folder(path.parent) | {path.parent}
-                file = stack.enter_context(_hidden(path).open("wb"))
-                file.write(data)
-                file.flush()
-                opened[path] = file
-            for file in opened.values():
-                os.fsync(file.fileno())
-            for path in opened:
-                _hidden(path).replace(path)
-        for folder in folders:
-            sync_folder(folder)
+            files = {self._public / t.path(): cut(snapshot, t) for t in group}
+            self._placer.place(files)
 
     def _drop_partials(self, size: int, previous: int) -> None:
         """Remove the partial tiles of tiles that have become full."""
@@ -202,31 +186,6 @@ def cut(snapshot: Snapshot, tile: Tile) -> bytes:
     start = tile.index * FULL
     leaves = snapshot.leaves(start, start + tile.width)
     return encode_bundle([leaf for _, leaf in leaves])
-
-
-def _hidden(path: Path) -> Path:
-    """Where a file is written before it is put in place; no path of a tile."""
-    return path.with_name(f".{path.name}.new")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive the loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_folder(folder: Path) -> set[Path]:
-    """Make a folder and those above it; the ones in which a new name now stands."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for new in reversed(missing):
-        new.mkdir()
-    return {new.parent for new in missing}
 
 
 def _row_of(snapshot: Snapshot, checkpoint: Checkpoint) -> CheckpointRow | None:

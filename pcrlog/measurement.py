@@ -55,8 +55,9 @@ class Platform(Struct, frozen=True):
     pattern: str
     digests: Mapping[str, tuple[int, ...]]
     released: bool = True
-    zero_is_debug: bool = False
-    """Whether `required` registers that are all zero mean debug mode."""
+    attests: bool = False
+    """Whether there are attestation documents of it; `required` registers that are all
+    zero then mean debug mode."""
 
 
 PLATFORMS: Mapping[str, Platform] = {
@@ -69,7 +70,7 @@ PLATFORMS: Mapping[str, Platform] = {
             # PCR4 is the machine's, never the release's.
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
-            zero_is_debug=True,
+            attests=True,
         ),
         Platform("artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}),
         Platform(
@@ -143,7 +144,7 @@ def check_registers(
             )
             raise MalformedError(message)
     zero = all(is_zero(registers.get(name, ":")) for name in platform.required)
-    if platform.zero_is_debug and zero:
+    if platform.attests and zero:
         message = (
             f"{platform.name}: {', '.join(platform.required)} are zero: debug mode"
         )

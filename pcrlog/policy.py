@@ -345,10 +345,22 @@ def _build_quorum(raw: _Quorum | Literal["none"]) -> Quorum | None:
 
 def _build_platform(name: str, raw: _Platform) -> PlatformRules:
     if name not in PLATFORMS:
-        message = f"unknown platform {name}; this version knows {list(PLATFORMS)}"
-        raise MalformedError(message)
+        raise MalformedError(_unknown_platform(name))
     max_age = parse_duration(raw.max_age)
     return PlatformRules(raw.roots, max_age, raw.nonce == "required", raw.operator)
+
+
+def _unknown_platform(name: str) -> str:
+    return f"unknown platform {name}; this version knows {list(PLATFORMS)}"
+
+
+def _check_platform(product: str, name: str, raw: _Policy) -> None:
+    known = PLATFORMS.get(name)
+    if known is None:
+        raise MalformedError(_unknown_platform(name))
+    if known.attests and name not in raw.platforms:
+        message = f"{product}: [platforms.{name}] is missing"
+        raise MalformedError(message)
 
 
 def _check_product(name: str, product: Product, raw: _Policy) -> None:
@@ -356,9 +368,7 @@ def _check_product(name: str, product: Product, raw: _Policy) -> None:
         message = f"expected a product <name>/<segment> or <name>/*, found {name!r}"
         raise MalformedError(message)
     for platform in product.platforms:
-        if platform not in raw.platforms:
-            message = f"{name}: [platforms.{platform}] is missing"
-            raise MalformedError(message)
+        _check_platform(name, platform, raw)
     if product.lowest_version is not None:
         semver(product.lowest_version)
     names = [auditor.name for auditor in product.auditors]

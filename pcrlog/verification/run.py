@@ -112,9 +112,9 @@ def foresee(
 def _start(policy: Policy, product: str, *, archived: bool) -> Run:
     rules = policy.product(product)
     logs = policy.logs.values()
-    platforms = [policy.platforms[name] for name in rules.platforms]
+    platforms = [policy.platforms.get(name) for name in rules.platforms]
     demands = Demands(
-        nonce=any(platform.nonce_required for platform in platforms),
+        nonce=any(platform and platform.nonce_required for platform in platforms),
         channel=rules.channel == "required",
         witnesses=any(log.witnesses is not None for log in logs),
         index_monitors=any(log.index_monitors is not None for log in logs),

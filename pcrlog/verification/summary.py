@@ -34,18 +34,39 @@ from pcrlog.verification.report import (
 _MAKERS = {"aws-nitro": "aws"}
 """Who makes the hardware of a platform."""
 
-_NEXT = {
-    1: "the enclave's operator: answer with a fresh document that holds our nonce",
-    2: "the provider: publish a release of these registers (pcrlog release)",
-    3: "the provider: name source, commit and recipe; an auditor: rebuild and co-sign"
-    " (pcrlog cosign --scope reproduction)",
-    4: "an auditor: review that commit (pcrlog cosign --scope source-review)",
-    5: "the provider: list components; an auditor: confirm the list is complete"
-    " (--components-complete); each component's provider: release it with its source",
-    6: "auditors: review the source of each component",
-    7: "the provider: list controls; an auditor: review them"
-    " (pcrlog cosign --scope controls-review)",
+_NEXT: dict[int, tuple[str, str]] = {
+    1: (
+        "",
+        "the enclave's operator: answer with a fresh document that holds our nonce",
+    ),
+    2: ("the provider: publish a release of these registers (pcrlog release)", ""),
+    3: (
+        "the provider: name source, commit and recipe (pcrlog release)",
+        "an auditor: rebuild it and co-sign (pcrlog cosign --scope reproduction)",
+    ),
+    4: ("an auditor: review that commit (pcrlog cosign --scope source-review)", ""),
+    5: (
+        "the provider: list the components, or that there are none",
+        (
+            "an auditor: confirm the list is complete (--components-complete); each"
+            " component's provider: release it with its source"
+        ),
+    ),
+    6: (
+        "the provider: list the components; auditors: review the source of each",
+        (
+            "an auditor: confirm the list is complete (--components-complete), and"
+            " review the source of each component"
+        ),
+    ),
+    7: (
+        "the provider: list what hands over secrets (--control, --no-controls)",
+        "an auditor: review the controls (pcrlog cosign --scope controls-review)",
+    ),
 }
+"""Who has to do what for a link that is missing, and for one that is claimed."""
+_FAILED = "a new build; or who speaks against this one takes it back"
+_UNCHECKED = "you: ask again, with what the checks say is lacking"
 
 
 class Run(Struct):
@@ -120,7 +141,8 @@ def _link_of(chain: Chain, number: int) -> Link:
     if status == "failed" and fails:
         by, entries = [entry.predicate.issuer for entry in fails], fails
     elif number == 2:  # noqa: PLR2004 - link 2 rests on the run and the release
-        by, entries = ["run"], [release[0]] if release else []
+        by = ["run"] if status in {"proven", "failed"} else []
+        entries = [release[0]] if release else []
     elif status == "claimed":
         by = [chain.releases.subject.provider]
     return _link(number, status, dict.fromkeys(by), entries)
@@ -130,7 +152,12 @@ def _link(
     number: int, status: Status, by: Iterable[str], entries: Iterable[Entry]
 ) -> Link:
     evidence = tuple(Cited(entry.index, entry.keyid) for entry in entries)
-    following = "" if status == "proven" else _NEXT[number]
+    following = {
+        "missing": _NEXT[number][0],
+        "claimed": _NEXT[number][1],
+        "unchecked": _NEXT[number][1] if number == 1 else _UNCHECKED,
+        "failed": _FAILED,
+    }.get(status, "")
     return Link(number, links.NAMES[number], status, tuple(by), evidence, following)
 
 

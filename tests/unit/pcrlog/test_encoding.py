@@ -312,4 +312,5 @@ def test_integers_beyond_the_bound_are_refused_where_it_is_declared() -> None:
 def test_what_messages_show_is_short_and_escaped() -> None:
     assert shown("é\n") == r"'\xe9\n'"
     assert shown(b"\xff") == r"b'\xff'"
+    assert shown("x" * 80) == "'" + "x" * 80 + "'"
     assert shown("x" * 81) == "'" + "x" * 80 + "'..."

@@ -246,4 +246,4 @@ def test_zeros_mean_debug_mode_on_enclaves_alone() -> None:
     """A digest or a commit of zeros is no mode of anything."""
     check_registers(ARTIFACT, {"digest": "sha256:" + "0" * 64})
     check_registers(SOURCE, {"commit": "gitCommit:" + "0" * 40})
-    assert [p.name for p in PLATFORMS.values() if p.zero_is_debug] == ["aws-nitro"]
+    assert [p.name for p in PLATFORMS.values() if p.attests] == ["aws-nitro"]

@@ -273,10 +273,15 @@ def test_a_failed_link_is_failed_by_who_failed_it() -> None:
 def test_what_is_not_proven_says_who_would_have_to_do_what(report: Report) -> None:
     for shown in report.links:
         assert bool(shown.next) is (shown.status != "proven")
-    nothing = Scene().report(bundle=None)
-    hints = [shown.next for shown in nothing.links[1:]]
-    assert len(set(hints)) == 6
-    assert "pcrlog release" in hints[0]
+    unasked = Scene().report(bundle=None)
+    assert all("ask again" in shown.next for shown in unasked.links[1:])
+
+
+def test_a_claim_asks_an_auditor_and_a_lack_asks_the_provider() -> None:
+    silent, claimed = Scene().report(), said("released").report()
+    assert silent.links[1].next.startswith("the provider")
+    assert claimed.links[2].status == "claimed"
+    assert claimed.links[2].next.startswith("an auditor")
 
 
 # --- remarks and ground ---------------------------------------------------------------
