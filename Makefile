@@ -57,7 +57,7 @@ DIR ?= log
 ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo serve bench test cov floor ci fmt lint types imports docs vectors
+.PHONY: help demo serve bench test cov floor ci fmt lint types imports docs
 .PHONY: wheel lock setup clean
 
 help: ## List the targets
@@ -89,9 +89,6 @@ floor: $(DEV) ## Raise the coverage floor to what the last "make cov" measured
 
 docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
-
-vectors: $(DEV) ## Write our own test vectors anew; the tests fail if they differ
-	@$(PY) -m tests.vectors.generate
 
 # --- check ----------------------------------------------------------------------------
 ci: lint types imports cov wheel demo ## Everything that CI checks, quick checks first

@@ -9,7 +9,7 @@ cost only the names of the last batch, and the publisher writes those anew.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,8 +23,8 @@ class Placer:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_AT_ONCE, "fsync")
 
-    def place(self, files: Mapping[Path, bytes]) -> None:
-        """Write files and give them their names, in order, once all are on disk."""
+    def write(self, files: Mapping[Path, bytes]) -> None:
+        """Bring the bytes of files to disk, under no name that anybody reads."""
         with ExitStack() as stack:
             opened = []
             for path, data in files.items():
@@ -33,9 +33,11 @@ class Placer:
                 file.write(data)
                 file.flush()
                 opened.append(file.fileno())
-            # One, the usual case of the checkpoint, needs no other thread.
-            for _ in (self._pool.map if len(opened) > 1 else map)(os.fsync, opened):
+            for _ in self._pool.map(os.fsync, opened):
                 pass
+
+    def name(self, files: Iterable[Path]) -> None:
+        """Give files that were written their names, in this order."""
         for path in files:
             _hidden(path).replace(path)
 

@@ -14,14 +14,15 @@ tree of one size, a fork.
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from log_server.ledger import Ledger
 from log_server.placing import Placer
 from log_server.store import CheckpointRow, Snapshot
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
-from pcrlog.errors import InconsistencyError
+from pcrlog.errors import InconsistencyError, PcrlogError, VerificationError
 from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.tiles import FULL, HEIGHT, Tile, encode_bundle, tiles_of
@@ -33,21 +34,22 @@ Cosign = Callable[[bytes], Iterable[str]]
 """A signed note to the signature lines (without LF) of those who cosigned it."""
 
 
-def nobody_cosigns(note: bytes) -> Iterable[str]:
-    """The cosigners of a log that has named none yet."""
-    del note
-    return ()
-
-
 class Publisher:
-    """The one writer of the folder `public`."""
+    """The one writer of the folder `public`.
+
+    Args:
+        ledger: log.db, of which all is made.
+        public: the folder.
+        vkey: the log's key.
+        cosign: asks witnesses and index monitors; None while the log has none.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         public: Path,
         vkey: VerifierKey,
-        cosign: Cosign = nobody_cosigns,
+        cosign: Cosign | None = None,
     ) -> None:
         self._ledger = ledger
         self._public = public
@@ -71,8 +73,7 @@ class Publisher:
         if shown is None:
             self._publish(snapshot, newest, 0, lambda _step: None)
             return
-        checkpoint = open_checkpoint(UnverifiedNote.parse(shown), self._vkey)
-        row = _row_of(snapshot, checkpoint)
+        row = _row_of(snapshot, self._open(shown))
         if row is None:
             self._refuse(shown, newest.note, "log.db does not have it")
             return
@@ -85,6 +86,7 @@ class Publisher:
         previous = 0 if before is None else before.size
         if row.batch == newest.batch:
             self._write_tiles(snapshot, row.size, previous)
+            self._drop_partials(row.size, previous)
         else:
             self._publish(snapshot, newest, previous, lambda _step: None)
 
@@ -103,13 +105,18 @@ class Publisher:
         previous: int,
         step: Callable[[str], None],
     ) -> None:
-        self._write_tiles(snapshot, row.size, previous)
+        shown = self._public / "checkpoint"
+        note = row.note
+        # If nobody is to be asked, it goes to disk with the tiles: two files take as
+        # long as one. It gets its name after them in any case.
+        early = {shown: note} if self._cosign is None else {}
+        self._write_tiles(snapshot, row.size, previous, early)
         step("tiles-written")
-        note = row.note + b"".join(
-            line.encode() + b"\n" for line in self._cosign(row.note)
-        )
+        if self._cosign is not None:
+            note += "".join(f"{line}\n" for line in self._cosign(note)).encode()
+            self._placer.write({shown: note})
         step("cosigned")
-        self._placer.place({self._public / "checkpoint": note})
+        self._placer.name([shown])
         step("checkpoint-written")
         self._ledger.mark_published(row, note)
         step("published")
@@ -125,6 +132,16 @@ class Publisher:
         except FileNotFoundError:
             return None
 
+    def _open(self, shown: bytes) -> Checkpoint:
+        try:
+            return open_checkpoint(UnverifiedNote.parse(shown), self._vkey)
+        except PcrlogError as error:
+            message = (
+                f"public/checkpoint is not this log's: {error}. If a disk spoiled it,"
+                " remove it: it is made anew from log.db, which must be the newest"
+            )
+            raise VerificationError(message) from error
+
     def _refuse(self, shown: bytes, ours: bytes, why: str) -> None:
         message = (
             f"public/checkpoint shows what was published, but {why}: log.db is an old"
@@ -134,8 +151,17 @@ class Publisher:
 
     # --- files -----------------------------------------------------------------------
 
-    def _write_tiles(self, snapshot: Snapshot, size: int, previous: int) -> None:
-        """Write the files that readers of a checkpoint up to `size` may ask for."""
+    def _write_tiles(
+        self,
+        snapshot: Snapshot,
+        size: int,
+        previous: int,
+        beside: Mapping[Path, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Put the tiles in place that readers of a checkpoint up to `size` may ask for.
+
+        The files `beside` them are written with the last ones, and get no name yet.
+        """
         needed = [
             kind
             for tile, is_needed in tiles_to_serve(snapshot, size, previous)
@@ -145,7 +171,9 @@ class Publisher:
         for start in range(0, len(needed), _GROUP):
             group = needed[start : start + _GROUP]
             files = {self._public / t.path(): cut(snapshot, t) for t in group}
-            self._placer.place(files)
+            last = start + _GROUP >= len(needed)
+            self._placer.write({**files, **beside} if last else files)
+            self._placer.name(files)
 
     def _drop_partials(self, size: int, previous: int) -> None:
         """Remove the partial tiles of tiles that have become full."""

@@ -247,9 +247,6 @@ class Authority:
                 " identity, nothing else does"
             )
             raise VerificationError(message)
-        if identity.issuer != REGISTRAR:
-            message = f"entry {entry.index}: issuer must be {REGISTRAR}"
-            raise VerificationError(message)
         return _Accepted(
             entry.index, entry.sha256, identity, (signers[0],), (signers[0],), ()
         )

@@ -59,14 +59,12 @@ HOUR, DAY = 3600, 86_400
 Members = Mapping[str, object]
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 
 def changed(value: T, **changes: Any) -> T:
-    """A record with some members changed, whatever kind of record it is."""
-    if isinstance(value, Struct):
-        return structs.replace(value, **changes)
-    return replace(value, **changes)  # type: ignore[type-var] # a dataclass then
+    """A record with some members changed."""
+    return structs.replace(value, **changes)
 
 
 def commit(of: str = COMMIT) -> dict[str, str]:
@@ -101,27 +99,22 @@ def pem(der: bytes) -> str:
 
 
 @lru_cache(maxsize=256)
-def _document(build: tuple[tuple[str, str], ...], time: int, *rest: Any) -> bytes:
-    registers_ = {n: bytes.fromhex(d.partition(":")[2]) for n, d in build}
-    debug, members = rest
-    return SIMULATOR.document(
-        time=time, registers=registers_, debug=debug, **dict(members)
-    )
+def _document(image: tuple[tuple[str, str], ...], time: int, **members: Any) -> bytes:
+    digests = {name: bytes.fromhex(d.partition(":")[2]) for name, d in image}
+    return SIMULATOR.document(time=1000 * time, registers=digests, **members)
 
 
 def document(
-    build: Mapping[str, str] = GOOD,
+    image: Mapping[str, str] = GOOD,
     *,
     time: int = START,
     nonce: bytes | None = NONCE,
     debug: bool = False,
     **members: bytes,
 ) -> bytes:
-    """A genuine document of a build, signed at `time` (unix seconds)."""
-    rows = tuple(sorted(build.items()))
-    return _document(
-        rows, 1000 * time, debug, tuple({"nonce": nonce, **members}.items())
-    )
+    """A genuine document of an image, signed at `time` (unix seconds)."""
+    rows = tuple(sorted(image.items()))
+    return _document(rows, time, nonce=nonce, debug=debug, **members)
 
 
 @dataclass(frozen=True)

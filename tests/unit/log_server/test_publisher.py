@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from log_server.fsck import check
+from log_server.placing import Placer
 from pcrlog.checkpoint import open_checkpoint
-from pcrlog.errors import InconsistencyError
+from pcrlog.errors import InconsistencyError, VerificationError
 from pcrlog.note import UnverifiedNote
 from pcrlog.tiles import Tile, parse_bundle, tiles_of
 from tests.unit.log_server.parties import Log, Party
@@ -145,6 +146,48 @@ def test_partial_tiles_go_when_the_full_one_stands(log: Log, acme: Party) -> Non
     assert not [name for name in files if name.startswith("tile/entries/000.p/")]
     assert "tile/1/000.p/1" in files
     assert check(log.config).wrong == []
+
+
+def test_partial_tiles_go_after_a_crash_as_well(log: Log, acme: Party) -> None:
+    for i in range(10):
+        log.queue(*(acme.release(1, f"{i}.{j}.0") for j in range(26)))
+    with pytest.raises(Stopped), log.sequencer(stop_at("published")) as sequencer:
+        sequencer.round()
+    assert (log.config.public / "tile/0/000.p/4").exists()
+    log.sequence()
+    assert not (log.config.public / "tile/0/000.p").exists()
+    assert not (log.config.public / "tile/entries/000.p").exists()
+    assert check(log.config).wrong == []
+
+
+def test_a_spoiled_checkpoint_is_said_and_made_anew_when_it_is_gone(
+    log: Log, acme: Party
+) -> None:
+    log.accept(acme.release())
+    shown = log.config.public / "checkpoint"
+    before = shown.read_bytes()
+    shown.write_bytes(b"")
+    with pytest.raises(VerificationError, match="remove it"):
+        log.sequence()
+    shown.unlink()
+    log.sequence()
+    assert shown.read_bytes() == before
+
+
+def test_a_file_is_written_under_no_name_that_anybody_reads(tmp_path: Path) -> None:
+    placer = Placer()
+    one, other = tmp_path / "tile" / "000", tmp_path / "checkpoint"
+    placer.write({one: b"1", other: b"2"})
+    assert not one.exists()
+    assert not other.exists()
+    placer.name([one])
+    assert one.read_bytes() == b"1"
+    placer.name([other])
+    placer.close()
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "000",
+        "checkpoint",
+    ]
 
 
 def test_every_partial_tile_of_an_open_tile_stays(log: Log, acme: Party) -> None:

@@ -265,8 +265,7 @@ def test_answers_cannot_be_swapped(inputs: Inputs, bundle: Bundle) -> None:
     names = list(bundle.answers)
     for one, other in pairwise(names):
         first, second = bundle.answers[one], bundle.answers[other]
-        if first == second:
-            continue
+        assert first != second
         swapped = {**bundle.answers, one: second, other: first}
         report = foreseen(inputs, changed(bundle, answers=swapped))
         unproven(report)
@@ -767,6 +766,22 @@ def test_a_wrong_line_of_the_log_refutes_even_beside_a_right_one(
         report = relined(signed, *these)
         assert not_passed(report)["log.signature"] == "fail"
         assert report.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"nonsense",
+        "log.example/pcr\n7\n\n\u2014 log.example/pcr AAAAAAAA\n".encode(),
+        "log.example/pcr\nmany\nAAAA\n\n\u2014 log.example/pcr AAAAAAAA\n".encode(),
+    ],
+    ids=["no note", "two lines", "no size"],
+)
+def test_what_is_no_checkpoint_is_refuted(signed: Inputs, note: bytes) -> None:
+    report = signed.tampered(changed(signed.parsed, note=note))
+    assert not_passed(report)["log.signature"] == "fail"
+    assert report.exit_code == 4
+    assert report.checkpoint is None
 
 
 def test_a_checkpoint_without_a_line_of_the_log_is_refuted(signed: Inputs) -> None:

@@ -707,6 +707,23 @@ def test_one_release_that_is_not_semver_spoils_the_lowest_version(scene: Scene) 
     refuted_by(lowest(scene, "1.0.0"), "release.version")
 
 
+def test_a_measurement_without_any_release_that_speaks_has_no_version(
+    scene: Scene,
+) -> None:
+    add_key(scene)
+    index = scene.release("2.0.0")
+    compromise(scene, PROVIDER, since=index)
+    words = refuted_by(lowest(scene, "1.0.0"), "release.version")
+    assert words == "no release that is not void"
+
+
+def test_what_nobody_released_has_no_version(scene: Scene) -> None:
+    report = lowest(scene, "1.0.0")
+    assert status(report, "release.version") == "unchecked"
+    assert not_passed(report)["release.match"] == "fail"
+    assert report.exit_code == 4
+
+
 # --- archived -------------------------------------------------------------------------
 
 

@@ -122,6 +122,19 @@ def test_a_headline_says_what_was_wrong(made: Any, headline: str) -> None:
     assert made().headline == headline
 
 
+def test_an_archived_document_says_nothing_of_now() -> None:
+    """Also where the policy does not even ask for link 1."""
+    scene = said()
+    policy = scene.policy(product={"links": [2]})
+    report = scene.report(at=START, nonce=None, policy=policy)
+    assert not_passed(report) == {}
+    assert report.exit_code == 3
+    assert report.headline == (
+        "COULD NOT CHECK: an archived document was genuine then, and says nothing of"
+        " now"
+    )
+
+
 # --- members --------------------------------------------------------------------------
 
 
