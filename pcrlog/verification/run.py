@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
-from pcrlog.errors import MalformedError
+from pcrlog.errors import MalformedError, UsageError
 from pcrlog.gather import Gathering, Subject, gather
 from pcrlog.measurement import PLATFORMS, Registers, spell
 from pcrlog.policy import Policy
@@ -100,9 +100,12 @@ def foresee(
     """What `verify` would say of an enclave with these registers; link 1 is unchecked.
 
     Raises:
-        UsageError: the policy does not name the product.
+        UsageError: the policy does not name the product, or not on this platform.
     """
     run = _start(policy, product, archived=False)
+    if platform not in PLATFORMS or platform not in run.rules.platforms:
+        message = f"{product}: expected {run.rules.platforms}, found {platform}"
+        raise UsageError(message)
     _check_policy(run, now)
     run.platform, run.registers = platform, registers
     _consult(run, bundle, None, now, now)

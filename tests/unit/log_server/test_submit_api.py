@@ -249,7 +249,7 @@ class TestWithoutASequencer:
         ("?wait=1&wait=2", "parameter"),
         ("?conflict=yes", "parameter"),
         ("?conflict=", "parameter"),
-        ("?conflit=accept", "parameter"),
+        ("?conflicting=accept", "parameter"),
     ],
 )
 def test_parameters_have_one_spelling(

@@ -720,6 +720,7 @@ def test_a_measurement_without_any_release_that_speaks_has_no_version(
 def test_what_nobody_released_has_no_version(scene: Scene) -> None:
     report = lowest(scene, "1.0.0")
     assert status(report, "release.version") == "unchecked"
+    assert link(report, 2) == "missing"
     assert not_passed(report)["release.match"] == "fail"
     assert report.exit_code == 4
 

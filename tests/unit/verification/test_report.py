@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pcrlog.encoding import encode_json
-from pcrlog.errors import UncheckedError, VerificationError
+from pcrlog.errors import UncheckedError, UsageError, VerificationError
 from pcrlog.note import UnverifiedNote
 from pcrlog.predicates import Binding
 from pcrlog.verification import Report, foresee
@@ -376,6 +376,22 @@ def test_to_foresee_is_never_to_verify() -> None:
     assert report.verdict == "unchecked"
     with pytest.raises(UncheckedError):
         report.verified()
+
+
+@pytest.mark.parametrize("platform", ["artifact", "intel-sgx", ""])
+def test_nothing_is_foreseen_on_a_platform_that_the_policy_does_not_name(
+    platform: str,
+) -> None:
+    inputs = said().inputs()
+    with pytest.raises(UsageError, match=r"expected .*aws-nitro"):
+        foresee(
+            GOOD,
+            inputs.bundle or b"",
+            inputs.policy,
+            product=PRODUCT,
+            platform=platform,
+            now=START,
+        )
 
 
 def test_what_would_be_refuted_is_foreseen() -> None:
