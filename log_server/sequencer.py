@@ -36,8 +36,10 @@ from pcrlog.seal import Seal
 ROWS = 1024
 """The most statements of one batch: bounds the time that a submission waits for it."""
 
-_TIDY_AT_LEAST = 64
-"""Batches after which the database is tidied though more wait."""
+_TIDY_WHEN_IDLE = 32
+_TIDY_AT_LEAST = 128
+"""Batches after which the database is tidied: when nothing waits, and in any case. Not
+after each: the first commit after it writes a new head of the WAL, and waits twice."""
 
 Step = Callable[[str], None]
 """Told the name of each step of a round; tests kill the process in it."""
@@ -166,11 +168,14 @@ class Sequencer:
             self._publisher.publish(self._step)
         self._untidy += 1
         if self._untidy >= _TIDY_AT_LEAST:
-            self.rest()
+            self._tidy()
         return len(rows)
 
     def rest(self) -> None:
         """Do what nobody waits for; called when nothing waits."""
-        if self._untidy:
-            self._ledger.tidy(self.progress.batch)
-            self._untidy = 0
+        if self._untidy >= _TIDY_WHEN_IDLE:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        self._ledger.tidy(self.progress.batch)
+        self._untidy = 0

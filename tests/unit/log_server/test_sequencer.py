@@ -193,6 +193,7 @@ def test_old_nodes_of_the_trie_go_and_recent_roots_stay_provable(
     log: Log, acme: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("log_server.ledger.KEPT_BATCHES", 3)
+    monkeypatch.setattr("log_server.sequencer._TIDY_WHEN_IDLE", 1)
     with log.sequencer() as sequencer:
         for i in range(8):
             log.queue(acme.release(i, f"{i}.0.0"))
