@@ -74,7 +74,10 @@ def _split_inner(node: bytes) -> tuple[int, bytes, bytes]:
 
 
 class Update(Struct, frozen=True):
-    """What an update changed: the new root, nodes to keep, hashes no longer in use."""
+    """What an update changed: the new root, nodes to keep, hashes no longer in use.
+
+    `born` may hold a leaf that is there already and only moved down: a store keeps it.
+    """
 
     root: bytes
     born: Mapping[bytes, bytes]

@@ -55,6 +55,7 @@ def test_an_origin_may_be_anything_on_one_line() -> None:
         pytest.param(f"a\n7\n{ROOT}", id="no-newline-at-the-end"),
         pytest.param(f"a\n7\n{ROOT}\n\n", id="blank-line-at-the-end"),
         pytest.param(f"a\n7\n{ROOT}\nextension\n", id="extension"),
+        pytest.param(f"a\n7\n{ROOT}\nextension", id="extension-without-newline"),
         pytest.param(f"\n7\n{ROOT}\n", id="no-origin"),
         pytest.param(f"a\n\n{ROOT}\n", id="no-size"),
         pytest.param(f"a\n07\n{ROOT}\n", id="leading-zero"),

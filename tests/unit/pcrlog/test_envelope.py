@@ -126,6 +126,10 @@ def test_an_envelope_has_at_most_32_kib() -> None:
     largest = assemble(b"x" * room, [(LOW, b"s")])
     assert limits.ENVELOPE - 4 < len(largest) <= limits.ENVELOPE
     assert len(Envelope.parse(largest).payload) == room
+    rows = Envelope.parse(largest).rows
+    assert Envelope.rebuild(b"x" * room, rows).raw == largest
+    with pytest.raises(MalformedError, match="at most 32768"):
+        Envelope.rebuild(b"x" * (room + 3), rows)
     with pytest.raises(MalformedError, match="at most 32768"):
         Envelope.parse(assemble(b"x" * (room + 3), [(LOW, b"s")]))
 

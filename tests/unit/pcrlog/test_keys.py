@@ -201,6 +201,23 @@ def test_an_algorithm_that_does_not_exist_yet_could_not_be_checked() -> None:
         PublicKey.from_spki(bytes.fromhex("300d300806062a0304050607030100"))
 
 
+def rsa_spki(size: int) -> bytes:
+    """An RSA key of that many bytes; nobody knows its factors."""
+    modulus = (1 << 8 * (size - 38)) - 1
+    key = rsa.RSAPublicNumbers(65537, modulus).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_a_key_has_at_most_512_bytes() -> None:
+    """Whatever its algorithm will be."""
+    largest, larger = rsa_spki(limits.SPKI), rsa_spki(limits.SPKI + 1)
+    assert (len(largest), len(larger)) == (512, 513)
+    with pytest.raises(UncheckedError):
+        PublicKey.from_spki(largest)
+    with pytest.raises(MalformedError, match="513 bytes, at most 512"):
+        PublicKey.from_spki(larger)
+
+
 @pytest.mark.parametrize(
     "data",
     [
