@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -21,8 +22,14 @@ PRODUCT = "acme.example/x"
 def modules_after(code: str) -> set[str]:
     """What a fresh interpreter has loaded after running that."""
     program = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    # Measuring coverage loads modules of its own.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        cwd=ROOT,
+        env=env,
     )
     return set(json.loads(done.stdout))
 

@@ -235,6 +235,13 @@ def test_a_reproduction_is_by_the_same_recipe_if_it_names_one(scene: Scene) -> N
     assert counted(scene, 3)
 
 
+def test_a_release_without_a_recipe_is_rebuilt_by_none(scene: Scene) -> None:
+    scene.release("1.5.0", build=None, components=())
+    scene.reproduce(recipe=RECIPE.sha256, components=digest_of(()))
+    report = links(scene)
+    assert (link(report, 3), link(report, 5)) == ("missing", "proven")
+
+
 @pytest.mark.parametrize("missing", ["source", "build"])
 def test_a_pass_cannot_stand_in_for_the_providers_word(missing: str) -> None:
     scene = Scene()
@@ -713,6 +720,19 @@ def test_a_basis_of_another_auditor_is_missing(scene: Scene) -> None:
     assert not counted(scene, 4, **rules)
 
 
+def test_a_basis_that_came_later_is_missing(scene: Scene) -> None:
+    """Its hash could be known before; it was not in the log."""
+    other = Scene()
+    later = other.log.entries[other.review(of=OLDER)]
+    scene.review(basis=Basis(OLDER, later.sha256))
+    index = scene.review(of=OLDER)
+    assert scene.log.entries[index].sha256 == later.sha256
+    assert not counted(scene, 4)
+    scene.log.now += 1
+    scene.review(basis=Basis(OLDER, later.sha256))
+    assert counted(scene, 4)
+
+
 def test_a_basis_of_another_commit_than_named_is_missing(scene: Scene) -> None:
     first = scene.log.entries[scene.review(of="0e" * 20)]
     scene.review(of=OLDER)
@@ -842,14 +862,15 @@ def test_a_controls_review_older_than_ninety_days_counts_at_no_time(
 ) -> None:
     """`at` replaces now for what expires, not for how old a review may be."""
     controlled.review_controls(4)
-    controlled.log.now += 91 * DAY
-    controlled.seal(frozen=False)
-    at = START + DAY
-    policy = controlled.policy(head={"archives": True}, product={"links": [1, 2, 7]})
-    report = controlled.report(
-        attestation=document(time=at), at=at, nonce=None, policy=policy
-    )
-    assert link(report, 7) == "claimed"
+    start, at = controlled.log.now, START + DAY
+    for age, came_to in ((90 * DAY, "proven"), (90 * DAY + 1, "claimed")):
+        controlled.log.now = start + age
+        controlled.seal(frozen=False)
+        policy = controlled.policy(head={"archives": True})
+        report = controlled.report(
+            attestation=document(time=at), at=at, nonce=None, policy=policy
+        )
+        assert link(report, 7) == came_to
 
 
 def test_a_failed_controls_review_fails_its_link(controlled: Scene) -> None:

@@ -345,6 +345,24 @@ def test_without_our_nonce_the_local_clock_counts(
     assert report.exit_code == 4
 
 
+@pytest.mark.parametrize("nonce", [None, b"", b"wrong"])
+def test_a_document_without_our_nonce_sets_no_clock(
+    scene: Scene, nonce: bytes | None
+) -> None:
+    """Else an old one would set it back to before the policy ran out."""
+    ends = format_time(START + 1)
+    policy = scene.policy(head={"clock": "attested", "valid_until": ends})
+    for carried in (NONCE, b""):
+        report = scene.report(
+            policy=policy,
+            attestation=document(nonce=carried),
+            nonce=nonce,
+            now=START + 2 * DAY,
+        )
+        assert status(report, "policy.valid") == "unchecked"
+        assert status(report, "log.freshness") == "unchecked"
+
+
 def test_a_document_that_is_not_genuine_sets_no_clock(scene: Scene) -> None:
     policy = scene.policy(
         head={"clock": "attested", "valid_until": format_time(START + 1)}
