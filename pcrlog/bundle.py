@@ -155,14 +155,13 @@ class _Hashes:
         self._used = 0
 
     def path(self, refs: Sequence[int]) -> Proof:
+        used, known = self._used, len(self.values)
         for ref in refs:
-            if ref == self._used:
-                self._used += 1
-            elif ref > self._used:
-                break
-        if refs and max(refs) >= min(self._used, len(self.values)):
-            message = "bundle: expected hashes in the order of their first use"
-            raise MalformedError(message)
+            if ref > used or ref >= known:
+                message = "bundle: expected hashes in the order of their first use"
+                raise MalformedError(message)
+            used += ref == used
+        self._used = used
         return tuple([self.values[ref] for ref in refs])
 
     def check_used(self) -> None:

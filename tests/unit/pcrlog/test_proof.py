@@ -110,6 +110,7 @@ def test_an_extra_line_is_read_and_dropped() -> None:
         pytest.param(HEADER + "index  7\n\nnote", id="two-spaces"),
         pytest.param(HEADER + "index 7 \n\nnote", id="trailing-space"),
         pytest.param(HEADER + "index\n\nnote", id="no-number"),
+        pytest.param(HEADER + "7\n\nnote", id="number-alone"),
         pytest.param(HEADER + f"index {2**63}\n\nnote", id="index-too-large"),
         pytest.param(HEADER + "Index 7\n\nnote", id="capital"),
         pytest.param(f"{HEADER}{HASH}\nindex 7\n\nnote", id="hash-first"),
