@@ -315,6 +315,41 @@ def test_an_index_is_an_integer(table: Json, value: object) -> None:
     refused(table)
 
 
+@pytest.mark.parametrize(
+    ("hashes", "proof", "taken"),
+    [
+        ("ab", [0, 1], True),
+        ("ab", [0, 1, 0, 1, 1], True),
+        ("ab", [1, 0], False),
+        ("ab", [0], False),
+        ("ab", [1], False),
+        ("ab", [0, 0], False),
+        ("ab", [], False),
+        ("aa", [0, 1], False),
+        ("aba", [0, 1], False),
+        ("aba", [0, 1, 2], False),
+        ("ab", [0, 1, 2], False),
+        ("ab", [0, 2, 1], False),
+        ("ab", [0, 1, 3], False),
+        ("", [0], False),
+        ("", [], True),
+    ],
+)
+def test_hashes_stand_in_the_order_of_their_first_use(
+    hashes: str,
+    proof: list[int],
+    taken: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    table = json.loads(Bundle(b"n", b"s", (), {}, {}).encode())
+    table["hashes"] = [encode_base64(letter.encode() * 32) for letter in hashes]
+    table["seal"]["proof"] = proof
+    if taken:
+        found = Bundle.parse(data_of(table)).seal_proof
+        assert found == tuple(hashes[place].encode() * 32 for place in proof)
+    else:
+        refused(table)
+
+
 # --- bounds --------------------------------------------------------------------------
 
 
@@ -366,6 +401,22 @@ def test_a_trie_proof_may_branch_at_every_bit() -> None:
         answers = {"key": Answer(indices, trie.encode_proof(steps, other))}
         bundle = Bundle(b"n", b"s", (), answers, {})
         assert Bundle.parse(bundle.encode()) == bundle
+
+
+def test_a_key_has_at_most_512_characters_and_a_seal_256() -> None:
+    for length, taken in ((512, True), (513, False)):
+        data = Bundle(b"n", b"s", (), {"k" * length: Answer((), b"")}, {}).encode()
+        assert is_taken(data) == taken
+    for length, taken in ((256, True), (257, False)):
+        assert is_taken(Bundle(b"n", b"s" * length, (), {}, {}).encode()) == taken
+
+
+def is_taken(data: bytes) -> bool:
+    try:
+        Bundle.parse(data)
+    except MalformedError:
+        return False
+    return True
 
 
 def test_an_envelope_in_a_bundle_has_at_most_32_kib() -> None:

@@ -595,6 +595,33 @@ def test_an_entry_under_a_key_that_it_does_not_yield_refutes() -> None:
     assert report.exit_code == 4
 
 
+def test_an_entry_that_yields_no_key_at_all_refutes_wherever_it_is_given() -> None:
+    """Even one that would be skipped where it belongs."""
+    scene = Scene()
+    scene.release()
+    note = {"_type": "x", "predicate": {}, "predicateType": "urn:pcrlog:info:note:v1"}
+    leaf = sign_envelope(encode_json(note), [key(PROVIDER)])
+    index = scene.log.append(leaf, force=True)
+    assert all(index not in indices for indices in scene.log.index.values())
+    scene.log.index[BY_PROVIDER].append(index)
+    report = scene.report()
+    assert not_passed(report)["answers.proofs"] == "fail"
+    assert report.exit_code == 4
+
+
+@pytest.mark.parametrize("order", [(5, 4), (4, 4, 5)], ids=["descending", "twice"])
+def test_indices_that_do_not_ascend_refute_though_the_root_holds_them(
+    order: tuple[int, ...],
+) -> None:
+    scene = Scene()
+    assert [scene.release("1.4.1"), scene.release()] == [4, 5]
+    scene.log.index[BY_PROVIDER] = list(order)
+    report = scene.report()
+    assert not_passed(report)["answers.proofs"] == "fail"
+    assert "not ascending" in found(report, "answers.proofs")
+    assert report.exit_code == 4
+
+
 def test_an_entry_may_yield_more_keys_than_the_one_asked() -> None:
     """Each key is checked for each entry given for it, though it is read once."""
     scene = Scene()
