@@ -1,7 +1,8 @@
 """Submission: from POST to a published proof, on an idle log without witnesses.
 
 A real server with its two processes, on loopback, in a temporary folder; one client,
-one statement at a time.
+one statement at a time. The client is the standard library's, which takes less of the
+time than the others do: it is the log that is measured.
 """
 
 import json
@@ -10,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from hashlib import sha384
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
-
-import requests
 
 from pcrlog.encoding import format_time
 from pcrlog.envelope import sign_envelope
@@ -58,20 +60,20 @@ def _server(folder: Path, *words: str) -> None:
 
 
 def _submit(port: int, key: SigningKey, number: int) -> list[float]:
-    url = f"http://127.0.0.1:{port}/api/v1/entries"
+    headers = {"Content-Type": "application/json"}
     found = []
-    with requests.Session() as session:
+    with closing(HTTPConnection("127.0.0.1", port)) as connection:
         for n in range(number + 5):
             envelope = _release(key, n)
             began = time.perf_counter()
-            answer = session.post(
-                url, data=envelope, headers={"Content-Type": "application/json"}
-            )
+            connection.request("POST", "/api/v1/entries", envelope, headers)
+            answer = connection.getresponse()
+            body = answer.read()
             took = time.perf_counter() - began
-            if answer.status_code != requests.codes.created:
-                message = f"{answer.status_code}: {answer.text}"
+            if answer.status != HTTPStatus.CREATED:
+                message = f"{answer.status}: {body.decode()}"
                 raise RuntimeError(message)
-            json.loads(answer.content)["proof"]
+            json.loads(body)["proof"]
             found.append(took)
     return found[5:]
 

@@ -1,7 +1,7 @@
 """Puts files in place: each whole or not at all, its bytes on disk before its name.
 
-A disk takes as long to sync one file as to sync several at once, so they are synced by
-threads side by side: that is most of the time that a submission waits.
+A disk takes as long to make and sync one file as several at once, so that is done by
+threads side by side: it is much of the time that a submission waits.
 
 Folders are not synced. File systems with a journal keep the order in which names were
 given, and the sync of the next batch's files writes the journal; so a loss of power can
@@ -11,7 +11,6 @@ cost only the names of the last batch, and the publisher writes those anew.
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 _AT_ONCE = 8
@@ -25,16 +24,8 @@ class Placer:
 
     def write(self, files: Mapping[Path, bytes]) -> None:
         """Bring the bytes of files to disk, under no name that anybody reads."""
-        with ExitStack() as stack:
-            opened = []
-            for path, data in files.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(_hidden(path).open("wb"))
-                file.write(data)
-                file.flush()
-                opened.append(file.fileno())
-            for _ in self._pool.map(os.fsync, opened):
-                pass
+        for _ in self._pool.map(_write, files.keys(), files.values()):
+            pass
 
     def name(self, files: Iterable[Path]) -> None:
         """Give files that were written their names, in this order."""
@@ -44,6 +35,14 @@ class Placer:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _hidden(path).open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _hidden(path: Path) -> Path:

@@ -12,9 +12,9 @@ or differs, does it refuse: then log.db is an old copy, and going on would sign 
 tree of one size, a fork.
 """
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +27,7 @@ from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.tiles import FULL, HEIGHT, Tile, encode_bundle, tiles_of
 
+_REMOVED_AT_ONCE = 8
 _GROUP = 64
 """Tiles written at once: a whole log is written anew in bounded memory."""
 
@@ -56,6 +57,9 @@ class Publisher:
         self._vkey = vkey
         self._cosign = cosign
         self._placer = Placer()
+        # Folders of partial tiles whose full tile stands. A crash leaves them, which
+        # costs space alone: nobody asks for those files.
+        self._outgrown: list[Path] = []
 
     def recover(self) -> None:
         """Finish what was committed and not published; do it again to be sure.
@@ -86,9 +90,11 @@ class Publisher:
         previous = 0 if before is None else before.size
         if row.batch == newest.batch:
             self._write_tiles(snapshot, row.size, previous)
-            self._drop_partials(row.size, previous)
+            self._note_outgrown(row.size, previous)
         else:
             self._publish(snapshot, newest, previous, lambda _step: None)
+        while self._outgrown:
+            self._remove_some()
 
     def publish(self, step: Callable[[str], None]) -> None:
         """Publish the newest checkpoint; `step` is told after each step."""
@@ -120,7 +126,8 @@ class Publisher:
         step("checkpoint-written")
         self._ledger.mark_published(row, note)
         step("published")
-        self._drop_partials(row.size, previous)
+        self._note_outgrown(row.size, previous)
+        self._remove_some()
 
     def close(self) -> None:
         """End what helps to write."""
@@ -175,13 +182,27 @@ class Publisher:
             self._placer.write({**files, **beside} if last else files)
             self._placer.name(files)
 
-    def _drop_partials(self, size: int, previous: int) -> None:
-        """Remove the partial tiles of tiles that have become full."""
-        # A reader that still wants one falls back to the full tile (C2SP tlog-tiles).
-        for tile in tiles_of(size, previous):
-            for kind in kinds_of(tile) if tile.width == FULL else ():
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.rmtree(self._public / f"{kind.path()}.p")
+    def _note_outgrown(self, size: int, previous: int) -> None:
+        full = [tile for tile in tiles_of(size, previous) if tile.width == FULL]
+        for kind in (kind for tile in full for kind in kinds_of(tile)):
+            self._outgrown.append(self._public / f"{kind.path()}.p")
+
+    def _remove_some(self) -> None:
+        """Remove a few of the partial tiles of tiles that have become full.
+
+        All at once, up to 510 files, would hold up the next batch. A reader that still
+        wants one falls back to the full tile (C2SP tlog-tiles).
+        """
+        left = _REMOVED_AT_ONCE
+        while left and self._outgrown:
+            folder = self._outgrown[0]
+            found = list(islice(folder.iterdir(), left)) if folder.is_dir() else []
+            for path in found:
+                path.unlink()
+            left -= len(found)
+            if left:
+                shutil.rmtree(folder, ignore_errors=True)
+                del self._outgrown[0]
 
 
 def tiles_to_serve(

@@ -38,8 +38,8 @@ ROWS = 1024
 
 _TIDY_WHEN_IDLE = 32
 _TIDY_AT_LEAST = 128
-"""Batches after which the database is tidied: when nothing waits, and in any case. Not
-after each: the first commit after it writes a new head of the WAL, and waits twice."""
+"""Batches after which it is tidied up: when nobody submits, and in any case. Not after
+each: the first commit after it writes a new head of the WAL, and waits twice."""
 
 Step = Callable[[str], None]
 """Told the name of each step of a round; tests kill the process in it."""
@@ -172,7 +172,7 @@ class Sequencer:
         return len(rows)
 
     def rest(self) -> None:
-        """Do what nobody waits for; called when nothing waits."""
+        """Do what nobody waits for; whoever comes meanwhile has to wait for it."""
         if self._untidy >= _TIDY_WHEN_IDLE:
             self._tidy()
 

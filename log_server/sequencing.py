@@ -19,6 +19,9 @@ from pcrlog.errors import PcrlogError
 
 _LONGEST_SLEEP = 60
 """Seconds: a clock that is set back must not put off the next heartbeat for long."""
+_SILENCE = 0.2
+"""Seconds without a ring until it is time for `Sequencer.rest`: whoever submits one
+statement after the other, each when the last is published, must not meet it."""
 
 
 def run_sequencer(
@@ -55,6 +58,8 @@ def _sequence_until(
                 break
         elif heartbeat <= 0 and not progress.frozen:
             sequencer.round(idle_seal=True)
+        elif sleep == 0:
+            sleep = _SILENCE
         else:
             sequencer.rest()
             sleep = (

@@ -134,18 +134,31 @@ def test_a_checkpoint_of_another_history_is_refused(log: Log, acme: Party) -> No
     assert caught.value.theirs == shown.read_bytes()
 
 
-def test_partial_tiles_go_when_the_full_one_stands(log: Log, acme: Party) -> None:
+def test_partial_tiles_go_a_few_with_each_batch_when_the_full_one_stands(
+    log: Log, acme: Party
+) -> None:
     with log.sequencer() as sequencer:
         for i in range(10):
             log.queue(*(acme.release(1, f"{i}.{j}.0") for j in range(25)))
             sequencer.round()
-    files = public(log)
-    assert "tile/0/000" in files
-    assert "tile/entries/000" in files
-    assert not [name for name in files if name.startswith("tile/0/000.p/")]
-    assert not [name for name in files if name.startswith("tile/entries/000.p/")]
-    assert "tile/1/000.p/1" in files
+        assert "tile/entries/000" in public(log)
+        # The 22 of both kinds, eight at a time: no batch waits for all of them.
+        left = [outgrown(log)]
+        for i in range(2):
+            log.queue(acme.release(1, f"{i}.0.1"))
+            sequencer.round()
+            left.append(outgrown(log))
+    assert left == [14, 6, 0]
+    assert not (log.config.public / "tile/0/000.p").exists()
+    assert not (log.config.public / "tile/entries/000.p").exists()
+    assert "tile/1/000.p/1" in public(log)
     assert check(log.config).wrong == []
+
+
+def outgrown(log: Log) -> int:
+    """How many partial tiles there are of the first tile, which is full."""
+    folders = ("tile/0/000.p/", "tile/entries/000.p/")
+    return sum(name.startswith(folders) for name in public(log))
 
 
 def test_partial_tiles_go_after_a_crash_as_well(log: Log, acme: Party) -> None:
