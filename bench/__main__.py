@@ -13,6 +13,7 @@ from bench.verification import cold, warm
 
 _MILLION = 1_000_000
 _SUBMIT_SECONDS = 0.025
+_SIGNATURES = 0.6
 
 
 class Figure(NamedTuple):
@@ -35,13 +36,13 @@ def verification() -> Iterator[Figure]:
         "at most 2 x",
         ours <= 2 * bare,
     )
-    whole, alone, number = warm(inputs)
+    found = warm(inputs)
     yield Figure(
         "verify in a warm process",
-        f"{alone / whole:.0%} is its {number} signature checks"
-        f" ({alone * 1e3:.2f} of {whole * 1e3:.2f} ms)",
+        f"{found.share:.0%} of {found.seconds * 1e3:.2f} ms is its {found.checks}"
+        f" signature checks ({found.share_loaded:.0%} with keys loaded beforehand)",
         "at least 60 %",
-        alone >= 0.6 * whole,
+        found.share >= _SIGNATURES,
     )
 
 

@@ -41,7 +41,6 @@ from cli.speaking import (
 )
 from pcrlog import limits
 from pcrlog.authority import Authority
-from pcrlog.encoding import encode_base64
 from pcrlog.errors import MalformedError, UsageError, VerificationError
 from pcrlog.predicates import Identity, IdentityKey
 from pcrlog.request import Request, encode
@@ -241,7 +240,7 @@ def rotate(session: Session, options: _Rotate) -> None:
     for one in added:
         public = one.public
         rows[public.keyid] = IdentityKey(
-            keyid=public.keyid, key=encode_base64(public.spki), status="active"
+            keyid=public.keyid, key=public.spki, status="active"
         )
     ask_registrar(session, change, list(rows.values()), added, options)
 

@@ -15,7 +15,7 @@ from log_server.direct import exclusively, submit_directly
 from log_server.problems import UnavailableError
 from log_server.schema import schema_of
 from log_server.store import connect, create
-from pcrlog.encoding import encode_base64, format_time
+from pcrlog.encoding import format_time
 from pcrlog.envelope import sign_envelope
 from pcrlog.errors import UsageError
 from pcrlog.keys import PublicKey, SigningKey
@@ -140,5 +140,4 @@ def identity_key(
     key: PublicKey, use: Literal["root", "enrol"] | None = None
 ) -> IdentityKey:
     """An active key as identities list it."""
-    spki = encode_base64(key.spki)
-    return IdentityKey(keyid=key.keyid, key=spki, status="active", use=use)
+    return IdentityKey(keyid=key.keyid, key=key.spki, status="active", use=use)

@@ -16,7 +16,7 @@ from log_server.registrar import follow
 from log_server.store import Store
 from log_server.submit_api import LONGEST_WAIT
 from pcrlog.authority import Authority
-from pcrlog.encoding import encode_base64, format_time
+from pcrlog.encoding import format_time
 from pcrlog.envelope import assemble, pre_authentication_encoding, sign_envelope
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
 from pcrlog.keys import PublicKey, SigningKey
@@ -137,10 +137,9 @@ def _cosign(
             f"its signers are {list(identity.signers)}; want ours, {ours}, besides"
         )
         raise UsageError(message)
-    proven = {encode_base64(spki) for spki in request.spki}
     known = {key.keyid for key in before.keys}
     for key in identity.keys:
-        if key.keyid not in known and key.key not in proven:
+        if key.keyid not in known and key.key not in request.spki:
             message = f"nobody has proven to hold the new key {key.keyid}"
             raise VerificationError(message)
     signature = signer.sign(pre_authentication_encoding(rotation.payload))

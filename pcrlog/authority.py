@@ -10,11 +10,11 @@ name at i is its newest identity before i that is not void, less every key and r
 a later one, void or not, took away.
 """
 
-from collections.abc import Collection, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from pcrlog.encoding import decode_base64
 from pcrlog.entry import Entry
 from pcrlog.errors import VerificationError
 from pcrlog.keys import PublicKey
@@ -74,7 +74,10 @@ class Authority:
         self._loaded: dict[str, PublicKey] = {}
         # keyid to (index of the declaring identity, since when)
         self._compromises: dict[str, list[tuple[int, int]]] = {}
+        # Both known until the next compromise is declared: by index, and by name and
+        # number of its identities.
         self._void: dict[int, bool] = {}
+        self._states: dict[tuple[str, int], State] = {}
         self._added_by_registrar: set[str] = set()
 
     def accept(self, entry: Entry) -> None:
@@ -107,7 +110,7 @@ class Authority:
         accepted = self._judge_identity(entry, predicate)
         self._check_keys(accepted)
         # Only entry 0 is signed by a key that nobody has seen before.
-        own = {key.keyid: decode_base64(key.key) for key in predicate.keys}
+        own = {key.keyid: key.key for key in predicate.keys}
         self._check_signatures(entry, own)
         return accepted
 
@@ -115,7 +118,13 @@ class Authority:
 
     def state(self, name: str, index: int) -> State:
         """What `name` has just before `index`, by all that is known now."""
-        chain = [one for one in self._chains.get(name, ()) if one.index < index]
+        chain = self._chains.get(name, ())
+        before = bisect_left(chain, index, key=lambda one: one.index)
+        if (name, before) not in self._states:
+            self._states[name, before] = self._judge_state(chain[:before])
+        return self._states[name, before]
+
+    def _judge_state(self, chain: Sequence[_Accepted]) -> State:
         state = None
         taken: list[_Accepted] = []
         for one in reversed(chain):
@@ -346,10 +355,11 @@ class Authority:
         chain.append(new)
         for key in new.identity.keys:
             self._owners[key.keyid] = name
-            self._keys[key.keyid] = decode_base64(key.key)
+            self._keys[key.keyid] = key.key
         for keyid, since in self._declared(new):
             self._compromises.setdefault(keyid, []).append((new.index, since))
             self._void.clear()
+            self._states.clear()
 
     # --- hindsight -------------------------------------------------------------------
 

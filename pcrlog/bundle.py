@@ -26,11 +26,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pcrlog import limits, trie
-from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
+from pcrlog.encoding import decode_json, encode_json
 from pcrlog.envelope import Envelope, Signature
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE, Proof
 
+_Hash = Annotated[bytes, Meta(min_length=HASH_SIZE, max_length=HASH_SIZE)]
 _Ref = Annotated[int, Meta(ge=0, le=limits.BUNDLE // 44)]
 _Index = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
 _Path = Annotated[tuple[_Ref, ...], Meta(max_length=limits.PROOF_HASHES)]
@@ -66,7 +67,7 @@ class _Bundle(_Part, frozen=True):
     seal: _Seal
     answers: Annotated[tuple[_Answer, ...], Meta(max_length=limits.BUNDLE_ANSWERS)]
     entries: Annotated[tuple[_Entry, ...], Meta(max_length=limits.BUNDLE_ENTRIES)]
-    hashes: tuple[str, ...]
+    hashes: tuple[_Hash, ...]
 
 
 class Answer(Struct, frozen=True):
@@ -112,10 +113,7 @@ class Bundle(Struct, frozen=True):
         if keys != sorted(set(keys)) or indices != sorted(set(indices)):
             message = "bundle: expected answers and entries ascending, each once"
             raise MalformedError(message)
-        hashes = _Hashes([decode_base64(text) for text in raw.hashes])
-        if any(len(value) != HASH_SIZE for value in hashes.values):
-            message = f"bundle: a hash is not of {HASH_SIZE} bytes"
-            raise MalformedError(message)
+        hashes = _Hashes(list(raw.hashes))
         answers = {
             a.key: Answer(a.indices, _trie_proof(a, hashes)) for a in raw.answers
         }
@@ -137,12 +135,9 @@ class Bundle(Struct, frozen=True):
         answers = [_raw_answer(k, a, hashes) for k, a in sorted(self.answers.items())]
         entries = [_raw_entry(i, e, hashes) for i, e in sorted(self.entries.items())]
         seal = _Seal(self.seal.decode(), hashes.refs(self.seal_proof))
-        table = tuple(encode_base64(value) for value in hashes.values)
-        note = self.note.decode()
+        rows, table = (tuple(answers), tuple(entries)), tuple(hashes.values)
         return encode_json(
-            _Bundle(
-                "pcrlog-bundle/v1", note, seal, tuple(answers), tuple(entries), table
-            )
+            _Bundle("pcrlog-bundle/v1", self.note.decode(), seal, *rows, table)
         )
 
 

@@ -19,7 +19,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from pcrlog import limits
-from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
+from pcrlog.encoding import decode_json, encode_json
 from pcrlog.errors import MalformedError
 from pcrlog.keys import Signer
 
@@ -31,14 +31,14 @@ KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):
-    """One signature: `keyid` and base64 `sig`."""
+    """One signature: `keyid` and the bytes `sig`; JSON spells them in base64."""
 
     keyid: KeyId
-    sig: str
+    sig: bytes
 
 
 class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
-    payload: str
+    payload: bytes
     payload_type: str = field(name="payloadType")
     signatures: tuple[Signature, ...] = ()
 
@@ -69,7 +69,7 @@ class Envelope(Struct, frozen=True, dict=True):
             message = f"envelope: expected payloadType {PAYLOAD_TYPE}"
             raise MalformedError(message)
         signatures = read_signatures(envelope.signatures)
-        return cls(raw, decode_base64(envelope.payload), signatures)
+        return cls(raw, envelope.payload, signatures)
 
     @classmethod
     def rebuild(cls, payload: bytes, rows: Sequence[Signature]) -> "Envelope":
@@ -79,7 +79,7 @@ class Envelope(Struct, frozen=True, dict=True):
             MalformedError: as `parse`.
         """
         signatures = read_signatures(rows)
-        raw = encode_json(_Envelope(encode_base64(payload), PAYLOAD_TYPE, tuple(rows)))
+        raw = encode_json(_Envelope(payload, PAYLOAD_TYPE, tuple(rows)))
         if len(raw) > limits.ENVELOPE:
             message = f"envelope has {len(raw)} bytes, at most {limits.ENVELOPE}"
             raise MalformedError(message)
@@ -87,11 +87,8 @@ class Envelope(Struct, frozen=True, dict=True):
 
     @property
     def rows(self) -> tuple[Signature, ...]:
-        """The signatures as JSON spells them."""
-        return tuple(
-            Signature(keyid, encode_base64(signature))
-            for keyid, signature in self.signatures.items()
-        )
+        """The signatures as they stand in the envelope."""
+        return tuple(Signature(*row) for row in self.signatures.items())
 
     @cached_property
     def signed(self) -> bytes:
@@ -105,7 +102,7 @@ def read_signatures(rows: Sequence[Signature]) -> dict[str, bytes]:
     Raises:
         MalformedError: none, more, or in another order.
     """
-    signatures = {one.keyid: decode_base64(one.sig) for one in rows}
+    signatures = {one.keyid: one.sig for one in rows}
     order = [one.keyid for one in rows]
     if not 0 < len(order) <= _MOST_SIGNATURES or order != sorted(signatures):
         message = "envelope: expected one or two signatures, ascending by keyid"
@@ -121,11 +118,8 @@ def pre_authentication_encoding(payload: bytes) -> bytes:
 
 def assemble(payload: bytes, signatures: Iterable[tuple[str, bytes]]) -> bytes:
     """The envelope of `payload` with signatures (keyid, signature), in order."""
-    rows = tuple(
-        Signature(keyid, encode_base64(signature))
-        for keyid, signature in sorted(signatures)
-    )
-    return encode_json(_Envelope(encode_base64(payload), PAYLOAD_TYPE, rows))
+    rows = tuple(Signature(*row) for row in sorted(signatures))
+    return encode_json(_Envelope(payload, PAYLOAD_TYPE, rows))
 
 
 def sign_envelope(payload: bytes, signers: Iterable[Signer]) -> bytes:

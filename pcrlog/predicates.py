@@ -211,10 +211,10 @@ class Revocation(Part, frozen=True, kw_only=True):
 
 
 class IdentityKey(Part, frozen=True, kw_only=True):
-    """One key of an identity: base64 SPKI `key`, and what it may be used for."""
+    """One key of an identity: SPKI `key` (JSON: base64), what it may be used for."""
 
     keyid: KeyId
-    key: Annotated[str, Meta(max_length=4 * limits.SPKI // 3 + 4)]
+    key: Annotated[bytes, Meta(max_length=limits.SPKI)]
     status: Literal["active", "retired", "compromised"]
     since: Integer | None = None
     use: Literal["root", "enrol"] | None = None

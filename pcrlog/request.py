@@ -17,13 +17,13 @@ alone.
 'acme.example'
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from pcrlog import limits
-from pcrlog.encoding import decode_base64, decode_json, encode_base64, encode_json
+from pcrlog.encoding import decode_json, encode_json
 from pcrlog.envelope import Signature, read_signatures
 from pcrlog.errors import MalformedError
 from pcrlog.keys import PublicKey, Signer
@@ -37,12 +37,12 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class _Key(_Part, frozen=True):
-    key: str
-    sig: str
+    key: bytes
+    sig: bytes
 
 
 class _Rotation(_Part, frozen=True):
-    payload: str
+    payload: bytes
     signatures: tuple[Signature, ...]
 
 
@@ -88,15 +88,14 @@ class Request(Struct, frozen=True):
         rotation = None
         if raw.rotation is not None:
             signatures = read_signatures(raw.rotation.signatures)
-            rotation = Rotation(decode_base64(raw.rotation.payload), signatures)
+            rotation = Rotation(raw.rotation.payload, signatures)
         if not raw.keys and rotation is None:
             message = "request: expected at least one key"
             raise MalformedError(message)
         message_signed = _signed(raw.log, raw.name, rotation)
-        spki = tuple(decode_base64(key.key) for key in raw.keys)
-        for key, one in zip(raw.keys, spki, strict=True):
-            PublicKey.from_spki(one).verify(decode_base64(key.sig), message_signed)
-        return cls(raw.log, raw.name, spki, rotation)
+        for one in raw.keys:
+            PublicKey.from_spki(one.key).verify(one.sig, message_signed)
+        return cls(raw.log, raw.name, tuple(one.key for one in raw.keys), rotation)
 
 
 def encode(
@@ -107,20 +106,12 @@ def encode(
 ) -> bytes:
     """A request for `name`, in which each of `keys` proves that it is held."""
     signed = _signed(log, name, rotation)
-    rows = tuple(
-        _Key(encode_base64(key.public.spki), encode_base64(key.sign(signed)))
-        for key in keys
-    )
+    rows = tuple(_Key(key.public.spki, key.sign(signed)) for key in keys)
     raw = None
     if rotation is not None:
-        raw = _Rotation(
-            encode_base64(rotation.payload), tuple(_rows(rotation.signatures.items()))
-        )
+        signatures = sorted(rotation.signatures.items())
+        raw = _Rotation(rotation.payload, tuple(Signature(*row) for row in signatures))
     return encode_json(_Request("pcrlog-request/v1", log, name, rows, raw))
-
-
-def _rows(signatures: Iterable[tuple[str, bytes]]) -> Iterable[Signature]:
-    return (Signature(k, encode_base64(s)) for k, s in sorted(signatures))
 
 
 def _signed(log: str, name: str, rotation: Rotation | None) -> bytes:

@@ -89,12 +89,12 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if at < len(data) and data[at] in _SIMPLE:
         return _SIMPLE[data[at]], at + 1
     major, argument, after = _head(data, at)
+    if major in (_BYTES, _TEXT):
+        return _string(data, after, argument, text=major == _TEXT)
     if major == _UNSIGNED:
         return argument, after
     if major == _NEGATIVE:
         return ~argument, after
-    if major in (_BYTES, _TEXT):
-        return _string(data, after, argument, text=major == _TEXT)
     if depth == 0:
         raise _malformed(at, f"arrays or maps at most {DEPTH} deep", "a deeper one")
     count = 2 * argument if major == _MAP else argument
@@ -106,19 +106,21 @@ def _head(data: bytes, at: int) -> tuple[int, int, int]:
     """Major type and argument of the head at `at`, and where the head ends."""
     if at >= len(data):
         raise _malformed(at, "an item", "the end")
-    major, low = divmod(data[at], 32)
-    if data[at] in _INDEFINITE:
-        return major, _UNTIL_BREAK, at + 1
-    if major > _MAP or (low >= _DIRECT and low not in _SMALLEST):
-        found = f"0x{data[at]:02x} (a tag, float, break or the like)"
-        raise _malformed(at, "integer, string, array, map, true, false or null", found)
-    if low < _DIRECT:
+    first = data[at]
+    major, low = first >> 5, first & 31
+    if low < _DIRECT and major <= _MAP:
         return major, low, at + 1
+    if first in _INDEFINITE:
+        return major, _UNTIL_BREAK, at + 1
+    smallest = _SMALLEST.get(low)
+    if smallest is None or major > _MAP:
+        found = f"0x{first:02x} (a tag, float, break or the like)"
+        raise _malformed(at, "integer, string, array, map, true, false or null", found)
     after = at + 1 + _width(low)
     if after > len(data):
         raise _malformed(at, f"a head of {after - at} bytes", "the end")
     argument = int.from_bytes(data[at + 1 : after])
-    if argument < _SMALLEST[low]:
+    if argument < smallest:
         raise _malformed(at, f"{argument} in its shortest form", "a longer one")
     return major, argument, after
 

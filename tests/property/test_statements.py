@@ -215,7 +215,7 @@ def identities(draw: st.DrawFn) -> Said:
         rows.append(
             IdentityKey(
                 keyid=one.public.keyid,
-                key=encode_base64(one.public.spki),
+                key=one.public.spki,
                 status=status,
                 since=draw(maybe(INTEGERS)) if status == "compromised" else None,
                 use=draw(st.sampled_from(["root", "enrol"])) if registrar else None,

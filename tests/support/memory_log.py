@@ -14,7 +14,7 @@ from pcrlog import index_keys, merkle, trie
 from pcrlog.authority import Authority, check_target
 from pcrlog.bundle import Answer, Bundle, Included
 from pcrlog.checkpoint import Checkpoint, cosign
-from pcrlog.encoding import encode_base64, format_time
+from pcrlog.encoding import format_time
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.envelope import Envelope, sign_envelope
 from pcrlog.errors import PcrlogError
@@ -57,7 +57,7 @@ def active(*keys: SigningKey, use: str | None = None) -> list[IdentityKey]:
     return [
         IdentityKey(
             keyid=one.public.keyid,
-            key=encode_base64(one.public.spki),
+            key=one.public.spki,
             status="active",
             use=use,  # type: ignore[arg-type] # tests pass wrong words on purpose
         )

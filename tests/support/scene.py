@@ -332,7 +332,7 @@ def compromise(
 ) -> int:
     """The registrar declares a key of a name (its first) compromised since an index."""
     one = lost or key(name)
-    keyid, spki = one.public.keyid, encode_base64(one.public.spki)
+    keyid, spki = one.public.keyid, one.public.spki
     row = IdentityKey(keyid=keyid, key=spki, status="compromised", since=since)
     return _change(scene, name, _rows(scene, name, one, row), scene.log.enrol)
 
@@ -340,7 +340,7 @@ def compromise(
 def retire(scene: Scene, name: str, *, by: SigningKey) -> int:
     """A key of a name retires the name's first, alone."""
     one = key(name)
-    keyid, spki = one.public.keyid, encode_base64(one.public.spki)
+    keyid, spki = one.public.keyid, one.public.spki
     row = IdentityKey(keyid=keyid, key=spki, status="retired")
     return _change(scene, name, _rows(scene, name, one, row), by)
 

@@ -5,7 +5,6 @@ import pytest
 from log_server.creation import identity_key
 from log_server.enrolment import Enrolment, prepare, submit
 from log_server.fsck import check
-from pcrlog.encoding import encode_base64
 from pcrlog.envelope import pre_authentication_encoding
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
 from pcrlog.keys import SigningKey
@@ -112,9 +111,7 @@ def test_a_rotation_that_the_name_signed_is_co_signed(log: Log, acme: Party) -> 
 def test_a_rotation_tells_what_it_takes_away(log: Log, acme: Party) -> None:
     new = SigningKey.generate()
     old = acme.key.public
-    retired = IdentityKey(
-        keyid=old.keyid, key=encode_base64(old.spki), status="retired"
-    )
+    retired = IdentityKey(keyid=old.keyid, key=old.spki, status="retired")
     request = rotation(log, acme, [retired, identity_key(new.public)], [new])
     changes = prepare(log.config, acme.name, [], request, log.clock).changes
     assert set(changes) == {

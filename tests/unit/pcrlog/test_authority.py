@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pcrlog import limits
 from pcrlog.authority import Authority, check_target
-from pcrlog.encoding import encode_base64
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.envelope import assemble, sign_envelope
 from pcrlog.errors import MalformedError, UncheckedError, VerificationError
@@ -35,7 +34,7 @@ def row(
 ) -> IdentityKey:
     return IdentityKey(
         keyid=one.public.keyid,
-        key=encode_base64(one.public.spki),
+        key=one.public.spki,
         status=status,  # type: ignore[arg-type] # one of the three words
         since=since,
         use=use,  # type: ignore[arg-type] # one of the two words
@@ -1122,7 +1121,7 @@ def test_what_a_key_of_an_unknown_algorithm_signs_could_not_be_checked(
 ) -> None:
     rows = [
         *active(K3),
-        IdentityKey(keyid=later.keyid, key=encode_base64(later.spki), status="active"),
+        IdentityKey(keyid=later.keyid, key=later.spki, status="active"),
     ]
     log.identify("other.example", rows, [log.enrol], roles=["provider"])
     with pytest.raises(UncheckedError, match="unknown key algorithm"):

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pcrlog import trie
 from pcrlog.bundle import Answer, Bundle
 from pcrlog.checkpoint import cosign
-from pcrlog.encoding import encode_base64, encode_json
+from pcrlog.encoding import encode_json
 from pcrlog.envelope import assemble, sign_envelope
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.index_keys import by, key_hash
@@ -516,7 +516,7 @@ def later_key() -> Later:
 
 def add_later_key(scene: Scene) -> Any:
     one = later_key()
-    row = IdentityKey(keyid=one.keyid, key=encode_base64(one.spki), status="active")
+    row = IdentityKey(keyid=one.keyid, key=one.spki, status="active")
     rows = [*active(key(PROVIDER)), row]
     signers = [scene.log.enrol, key(PROVIDER)]
     scene.log.identify(PROVIDER, rows, signers, roles=["provider"])
