@@ -35,6 +35,10 @@ COMMANDS = {
     "sign": ("cli.statements", "Sign a statement made elsewhere."),
     "submit": ("cli.statements", "Hand a signed statement to its log."),
     "wait": ("cli.statements", "Wait for the log's decision on a submission."),
+    "conformance": (
+        "cli.conformance",
+        "Compare an implementation with the protocol's vectors.",
+    ),
 }
 """Command to module and help, in the order in which `--help` lists them."""
 

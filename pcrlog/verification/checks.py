@@ -1,8 +1,8 @@
 """The numbered checks of a verification, which of them are required, and the verdict.
 
-tests/vectors/verdicts.json is the table of refusals and verdicts, and stood before the
-code (PROTOCOL.md section 4, Required, Verdict, Checks). A check that nobody recorded is
-unchecked: forgetting one can never verify.
+tests/vectors/tables/verdicts.json is the table of refusals and verdicts, and stood
+before the code (PROTOCOL.md section 4, Required, Verdict, Checks). A check that nobody
+recorded is unchecked: forgetting one can never verify.
 """
 
 from collections.abc import Iterator, Sequence

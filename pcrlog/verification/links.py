@@ -1,7 +1,7 @@
 """The eight links of the chain of trust: from facts about a link to its status.
 
-tests/vectors/links.json is this table (PROTOCOL.md section 1), and stood before the
-code. Worst wins: failed, unchecked, missing, claimed, proven.
+tests/vectors/tables/links.json is this table (PROTOCOL.md section 1), and stood before
+the code. Worst wins: failed, unchecked, missing, claimed, proven.
 """
 
 from collections.abc import Sequence

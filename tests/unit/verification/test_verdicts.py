@@ -1,4 +1,4 @@
-"""Which checks are required, and what they come to: tests/vectors/verdicts.json."""
+"""Which checks are required, and what they come to: the table in tests/vectors."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +45,7 @@ from tests.support.scene import (
 )
 
 TABLE = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "verdicts.json").read_bytes()
+    (Path(__file__).parents[2] / "vectors" / "tables" / "verdicts.json").read_bytes()
 )["cases"]
 DEFAULTS = Demands(
     nonce=True,
