@@ -182,8 +182,9 @@ def conclude(
 
 def write(session: Session, statement: Statement, data: bytes, output: str) -> Made:
     """Write a statement, signed or not, to a file, and say what comes next."""
-    files.write_new(output, data + b"\n")
     signed = data != statement.payload
+    # A signed one is written as it is to be sent, byte for byte.
+    files.write_new(output, data if signed else data + b"\n")
     made = Made(title(statement), output, statement.sha256, signed)
     command = (
         f"pcrlog submit {output} --log URL"

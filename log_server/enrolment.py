@@ -58,12 +58,23 @@ def prepare(
             f" {config.origin}"
         )
         raise UsageError(message)
-    signer = SigningKey.from_pem(config.enrol_key.read_bytes())
+    signer = _read_enrol_key(config)
     authority, newest = _state(config, name)
     before = authority.newest_identity(name)
     if request.rotation is not None:
         return _cosign(request, request.rotation, roles, signer, before)
     return _enrol(config, request, roles, signer, (before, newest), clock)
+
+
+def _read_enrol_key(config: Config) -> SigningKey:
+    try:
+        return SigningKey.from_pem(config.enrol_key.read_bytes())
+    except OSError as error:
+        message = (
+            f"cannot read the registrar's enrol key: {error}. It is kept elsewhere?"
+            f" Enrolling needs it at {config.enrol_key}"
+        )
+        raise UsageError(message) from error
 
 
 def _state(config: Config, name: str) -> tuple[Authority, int | None]:

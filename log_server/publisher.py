@@ -145,7 +145,8 @@ class Publisher:
         except PcrlogError as error:
             message = (
                 f"public/checkpoint is not this log's: {error}. If a disk spoiled it,"
-                " remove it: it is made anew from log.db, which must be the newest"
+                " put back a copy: clients and mirrors have one. Without any, remove it"
+                " and it is made anew; then nothing tells if log.db is the newest"
             )
             raise VerificationError(message) from error
 

@@ -18,7 +18,7 @@ from log_server.wake import Bell
 from pcrlog.errors import PcrlogError
 
 _LONGEST_SLEEP = 60
-"""Seconds: a clock that is set back must not put off the next heartbeat for long."""
+"""Seconds until the clock is looked at again: it may have been set meanwhile."""
 _SILENCE = 0.2
 """Seconds without a ring until it is time for `Sequencer.rest`: whoever submits one
 statement after the other, each when the last is published, must not meet it."""

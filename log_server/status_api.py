@@ -61,7 +61,9 @@ class Status:
         frozen = published is not None and published[0].frozen
         age = now - published[0].time if published is not None else now
         waited = 0 if backlog.oldest is None else max(0, now - backlog.oldest)
-        late = age > self._config.settings.heartbeat + _LATE_SECONDS and not frozen
+        # A seal from the future is as useless to clients as one from the past.
+        latest = self._config.settings.heartbeat + _LATE_SECONDS
+        late = not -_LATE_SECONDS <= age <= latest and not frozen
         return Health(
             ok=sequencer and not late and waited <= _LATE_SECONDS,
             sequencer=sequencer,

@@ -110,7 +110,7 @@ class Family:
         self.case(name, why, "verify", {"verdict": verdict}, **given)
 
     def encode(self) -> bytes:
-        """The file: JSON with a line for each case and blob, so that diffs are short."""
+        """The file: JSON, a line for each case and blob, so that diffs stay short."""
         cases = [{"id": name, **case} for name, case in self.cases.items()]
         rows = ",\n".join(json.dumps(case) for case in cases)
         pairs = sorted(self._blobs.items())

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pcrlog.envelope import Envelope
 from pcrlog.predicates import Revocation
 from tests.support.memory_log import active, key, registers
 from tests.support.scene import PRODUCT
@@ -16,6 +17,8 @@ SECOND = key("second")
 def test_three_steps_on_three_machines_end_in_the_log(world: World) -> None:
     assert world.run(release_words(), "--output r.json").status == 0
     assert world.run("sign r.json --key acme.key --output r.signed").status == 0
+    # The envelope, byte for byte: it can be sent as it is.
+    Envelope.parse((world.folder / "r.signed").read_bytes())
     ran = world.run(f"submit r.signed {LOG} --json")
     assert ran.status == 0, ran.err
     shown = json.loads(ran.out)

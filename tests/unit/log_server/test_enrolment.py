@@ -161,3 +161,9 @@ def test_a_folder_in_use_by_no_server_is_said(log: Log) -> None:
     envelope = first(log, "acme.example", SigningKey.generate()).envelope
     with exclusively(log.config), pytest.raises(UncheckedError, match="in use"):
         submit(log.config, envelope, log.clock)
+
+
+def test_an_enrol_key_that_is_kept_elsewhere_is_said(log: Log) -> None:
+    log.config.enrol_key.unlink()
+    with pytest.raises(UsageError, match=r"kept elsewhere\? Enrolling needs it at"):
+        first(log, "new.example", SigningKey.generate())

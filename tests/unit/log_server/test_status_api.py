@@ -37,6 +37,16 @@ def test_a_heartbeat_that_does_not_come_is_a_fault(
     assert (status, found["seal_age"]) == (503, 3661)
 
 
+@pytest.mark.usefixtures("running")
+def test_a_seal_from_the_future_is_a_fault(log: Log, client: FlaskClient) -> None:
+    """Clients end in "could not check": a clock was ahead, and is not any more."""
+    log.clock.now -= 60
+    assert health(client)[0] == 200
+    log.clock.now -= 1
+    status, found = health(client)
+    assert (status, found["seal_age"]) == (503, -61)
+
+
 def test_a_log_without_a_sequencer_is_not_well(client: FlaskClient) -> None:
     status, found = health(client)
     assert (status, found["ok"], found["sequencer"]) == (503, False, False)
