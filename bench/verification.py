@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 import pcrlog
 from bench.scene import NONCE, PRODUCT, Scene
 
-_BARE = "import cryptography.x509, cbor2, click, msgspec"
+BARE = "import cryptography.x509, cbor2, click, msgspec"
 _MAIN = "import sys; from cli.main import main; sys.exit(main())"
 _ROUNDS = 15
 _ECDSA_CHECKS = 5
@@ -40,34 +40,43 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
     return median(times)
 
 
+def in_folder(scene: Scene, folder: Path) -> None:
+    """Write the files that `command` names."""
+    (folder / "doc.cbor").write_bytes(scene.document)
+    (folder / "bundle").write_bytes(scene.bundle)
+    (folder / "policy.toml").write_bytes(scene.policy)
+
+
+def command() -> list[str]:
+    """The code of `pcrlog`, and the words of a whole verification."""
+    words = ["verify", "--policy", "policy.toml", "--product", PRODUCT]
+    words += ["--attestation", "doc.cbor", "--bundle", "bundle", "--json"]
+    return [_MAIN, *words, "--nonce", NONCE.hex()]
+
+
 def cold(scene: Scene) -> tuple[float, float]:
     """Seconds of `pcrlog verify --bundle` and of a bare import, in new processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "doc.cbor").write_bytes(scene.document)
-        (folder / "bundle").write_bytes(scene.bundle)
-        (folder / "policy.toml").write_bytes(scene.policy)
-        words = ["verify", "--policy", "policy.toml", "--product", PRODUCT]
-        words += ["--attestation", "doc.cbor", "--bundle", "bundle", "--json"]
-        words += ["--nonce", NONCE.hex()]
+        in_folder(scene, folder)
 
-        def run(code: str, *more: str) -> None:
+        def run(*words: str) -> None:
             # What is not verified ends with another status, and the bench with it.
             subprocess.run(
-                [sys.executable, "-c", code, *more],
+                [sys.executable, "-c", *words],
                 cwd=folder,
                 env=os.environ | {"PCRLOG_STATE": name},
                 stdout=subprocess.DEVNULL,
                 check=True,
             )
 
-        run(_BARE)
-        run(_MAIN, *words)
+        run(BARE)
+        run(*command())
         bare, ours = [], []
         # In turn, so that whatever else the machine does hits both alike.
         for _ in range(_ROUNDS):
-            bare.append(seconds(lambda: run(_BARE), 1))
-            ours.append(seconds(lambda: run(_MAIN, *words), 1))
+            bare.append(seconds(lambda: run(BARE), 1))
+            ours.append(seconds(lambda: run(*command()), 1))
         return median(ours), median(bare)
 
 

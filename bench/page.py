@@ -1,0 +1,99 @@
+"""docs/performance.md: what `make bench` measured last, and how."""
+
+import os
+import platform
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.phases import Phase
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_LIBRARIES = ("cryptography", "msgspec", "flask", "granian")
+_HEAD = """\
+# Performance
+
+Made by `make bench`; do not edit.
+Every figure is of one run of it, on the machine below, with nothing else running.
+What is asked for are ratios in one run, and bounds; what is not met is marked.
+Machines differ, and this one changes its speed: compare ratios, not milliseconds.
+"""
+_NOTES = """\
+A bundle is that of a release with two audits.
+The log's other entries are as many leaves and index keys as releases and audits in
+equal parts have ([bench/sizes.py](../bench/sizes.py)).
+
+A submission goes from POST to a published proof, over loopback, through both processes,
+with every fsync ([bench/submission.py](../bench/submission.py)).
+
+Sequencing is judging, index, trie, tree, commit and files, in batches of up to 1,024.
+Indexing is what an index monitor does over the same leaves
+([bench/rates.py](../bench/rates.py)).
+"""
+
+
+class Figure(NamedTuple):
+    """What was measured, how it came out, and what was asked for, if anything."""
+
+    name: str
+    value: str
+    asked: str = ""
+    met: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Whether that is what was asked for."""
+        if not self.asked:
+            return "-"
+        return f"{self.asked}: {'met' if self.met else '**not met**'}"
+
+
+def render(
+    figures: Iterable[Figure], cold: Sequence[Phase], warm: Sequence[Phase]
+) -> str:
+    """The page."""
+    rows = [(one.name, one.value, one.verdict) for one in figures]
+    parts = [
+        _HEAD,
+        "## Machine\n",
+        _table(("", ""), _machine()),
+        "## Figures\n",
+        _table(("what", "measured", "asked"), rows),
+        _NOTES,
+        "## Where the time of a new process goes\n",
+        "Each line is a process of its own, so each contains the ones before.\n",
+        _table(("process", "ms"), _lines(cold)),
+        "## Where the time of a verification goes\n",
+        "In a process that has verified before; medians, so they need not add up.\n",
+        _table(("step", "ms"), _lines(warm)),
+    ]
+    return "\n".join(parts)
+
+
+def _lines(phases: Iterable[Phase]) -> list[tuple[str, str]]:
+    return [(phase.name, f"{phase.milliseconds:.2f}") for phase in phases]
+
+
+def _machine() -> list[tuple[str, str]]:
+    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
+    return [
+        ("date", f"{datetime.now(UTC):%Y-%m-%d}"),
+        ("cores", f"{os.cpu_count()}, {_processor()}"),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("Python", platform.python_version()),
+        ("libraries", ", ".join([*libraries, f"SQLite {sqlite3.sqlite_version}"])),
+    ]
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
