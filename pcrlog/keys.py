@@ -4,7 +4,8 @@ A key is a DER SubjectPublicKeyInfo; its keyid is the lower-case hex SHA-256 of 
 Ed25519 signs the message itself; ECDSA is on P-256 with SHA-256, its signature DER. An
 Ed25519 point of small order verifies signatures that nobody made, and a point in a
 second encoding would have a second keyid: both are refused (PROTOCOL.md 2.1). So is an
-ECDSA point that is not in the uncompressed form.
+ECDSA point that is not in the uncompressed form. Of a key of another algorithm only
+the frame is read, so that all readers tell the same keys from malformed ones.
 
 >>> signer = SigningKey.from_seed(bytes(32))
 >>> signer.public.verify(signer.sign(b"message"), b"message")
@@ -24,7 +25,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_der_public_key,
     load_pem_private_key,
 )
 from msgspec import Struct
@@ -36,7 +36,13 @@ ED25519 = "ed25519"
 ECDSA_P256 = "ecdsa-p256"
 _P256 = "secp256r1"
 
-_ED25519_SPKI = bytes.fromhex("302a300506032b6570032100")
+_ED25519_OID = bytes.fromhex("06032b6570")
+_P256_ALGORITHM = bytes.fromhex("06072a8648ce3d020106082a8648ce3d030107")
+_ED25519_SIZE, _P256_SIZE = 32, 65
+_SEQUENCE, _BIT_STRING, _OID = 0x30, 0x03, 0x06
+_UNCOMPRESSED = b"\x04"
+_LONG = 0x80
+"""Lengths from here on are spelt in more than one byte."""
 _FIELD = 2**255 - 19
 _ORDER_8_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
@@ -68,23 +74,16 @@ class PublicKey(Struct, frozen=True):
         if len(spki) > limits.SPKI:
             message = f"public key has {len(spki)} bytes, at most {limits.SPKI}"
             raise MalformedError(message)
-        if spki.startswith(_ED25519_SPKI):
-            _check_ed25519_point(spki[len(_ED25519_SPKI) :])
-        try:
-            key = load_der_public_key(spki)
-        except UnsupportedAlgorithm as error:
-            raise UncheckedError(_UNKNOWN) from error
-        except ValueError as error:
-            message = "public key is not a DER SubjectPublicKeyInfo"
-            raise MalformedError(message) from error
-        canonical = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if canonical != spki:
-            message = "public key is not in its canonical DER form (compressed point?)"
-            raise MalformedError(message)
-        if isinstance(key, ed25519.Ed25519PublicKey):
+        algorithm, point = _split(spki)
+        if algorithm.startswith(_ED25519_OID):
+            if algorithm != _ED25519_OID or len(point) != _ED25519_SIZE:
+                message = "public key: not an Ed25519 key in its one DER form"
+                raise MalformedError(message)
+            _check_ed25519_point(point)
+            key = ed25519.Ed25519PublicKey.from_public_bytes(point)
             return cls(keyid_of(spki), ED25519, spki, key)
-        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == _P256:
-            return cls(keyid_of(spki), ECDSA_P256, spki, key)
+        if algorithm == _P256_ALGORITHM:
+            return cls(keyid_of(spki), ECDSA_P256, spki, _p256(point))
         raise UncheckedError(_UNKNOWN)
 
     def verify(self, signature: bytes, message: bytes) -> None:
@@ -104,6 +103,51 @@ class PublicKey(Struct, frozen=True):
 
 
 _UNKNOWN = "unknown key algorithm: expected Ed25519 or ECDSA P-256; upgrade pcrlog?"
+
+
+def _split(spki: bytes) -> tuple[bytes, bytes]:
+    """The content of the AlgorithmIdentifier, and the bits of the key."""
+    whole, end = _element(spki, 0, _SEQUENCE)
+    algorithm, bits_start = _element(whole, 0, _SEQUENCE)
+    _element(algorithm, 0, _OID)
+    bits, bits_end = _element(whole, bits_start, _BIT_STRING)
+    if end != len(spki) or bits_end != len(whole) or not bits.startswith(b"\0"):
+        raise MalformedError(_FRAME)
+    return algorithm, bits[1:]
+
+
+_FRAME = (
+    "public key is not a DER SubjectPublicKeyInfo: a SEQUENCE of an AlgorithmIdentifier"
+    " and a BIT STRING without unused bits, and nothing after it"
+)
+
+
+def _element(data: bytes, at: int, tag: int) -> tuple[bytes, int]:
+    """The content of the DER element at `at`, which has this tag, and where it ends."""
+    head = data[at : at + 4]
+    match [*head]:
+        case [found, length, *_] if found == tag and length < _LONG:
+            start = at + 2
+        case [found, 0x81, length, *_] if found == tag and length >= _LONG:
+            start = at + 3
+        case [found, 0x82, high, low] if found == tag and high:
+            start, length = at + 4, high << 8 | low
+        case _:
+            raise MalformedError(_FRAME)
+    if start + length > len(data):
+        raise MalformedError(_FRAME)
+    return data[start : start + length], start + length
+
+
+def _p256(point: bytes) -> ec.EllipticCurvePublicKey:
+    if len(point) != _P256_SIZE or not point.startswith(_UNCOMPRESSED):
+        message = "public key: not a P-256 key in its one DER form (compressed point?)"
+        raise MalformedError(message)
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except ValueError as error:
+        message = "public key: not a point of P-256"
+        raise MalformedError(message) from error
 
 
 def _check_ed25519_point(encoded: bytes) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from pcrlog import limits
+from pcrlog.attestation.roots import from_pem
 from pcrlog.encoding import parse_time, sha256
 from pcrlog.envelope import KeyId
 from pcrlog.errors import MalformedError, UsageError
@@ -346,8 +347,18 @@ def _build_quorum(raw: _Quorum | Literal["none"]) -> Quorum | None:
 def _build_platform(name: str, raw: _Platform) -> PlatformRules:
     if name not in PLATFORMS:
         raise MalformedError(_unknown_platform(name))
+    for root in raw.roots:
+        _check_root(root)
     max_age = parse_duration(raw.max_age)
     return PlatformRules(raw.roots, max_age, raw.nonce == "required", raw.operator)
+
+
+def _check_root(root: str) -> None:
+    try:
+        if root != "builtin":
+            from_pem(root)
+    except UsageError as error:
+        raise MalformedError(str(error)) from error
 
 
 def _unknown_platform(name: str) -> str:

@@ -20,7 +20,7 @@ NAME = (
     r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
 SEGMENT = r"[a-z0-9][a-z0-9._-]{0,62}"
-PRODUCT = rf"[a-z0-9.-]{{1,64}}/{SEGMENT}"
+PRODUCT = rf"{NAME.replace('$', '/')}/{SEGMENT}"
 VERSION = r"[0-9A-Za-z._-]{1,64}"
 
 Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]

@@ -25,7 +25,8 @@ from pcrlog import limits
 from pcrlog.encoding import decode_base64, decode_hex
 from pcrlog.errors import MalformedError, UsageError
 
-_TEXT = 2 * limits.ATTESTATION + 64
+_TEXT = 3 * limits.ATTESTATION
+"""The longest document in hex, with a CR LF after each four digits or more."""
 """A document in hex, and a few newlines."""
 _FIRST = (b"\x84", b"\x9f", b"\xd2")
 """A CBOR array of four, one of indefinite length, tag 18."""

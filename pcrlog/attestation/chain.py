@@ -12,7 +12,8 @@
 3.  Every certificate, the root too, has a P-384 key and is signed with
     ecdsa-with-SHA384.
 4.  Signatures and names link up, every certificate is valid at the time (the bounds
-    are included, and so is the root), pathLen holds, no critical extension is unknown.
+    are included, and so is the root), pathLen holds. basicConstraints and keyUsage are
+    known; no other extension is critical.
 5.  A CA says that it is one: basicConstraints CA and keyUsage keyCertSign, both
     critical.
 6.  The leaf is none: basicConstraints not CA, keyUsage digitalSignature and not
@@ -21,7 +22,8 @@
 
 4 to 6 are done by cryptography.x509.verification, with policies of our own: its default
 demands an authorityKeyIdentifier, which AWS's leaf does not have. It looks for a path
-among certificates in any order and does not mind other algorithms, hence 3 and 7.
+among certificates in any order, does not mind other algorithms, and knows more critical
+extensions than any of these certificates needs, hence 3, the last of 4, and 7.
 
 Not checked: revocation. AWS tells verifiers to leave CRLs alone (ATTEST.md 1.2).
 """
@@ -32,7 +34,7 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -50,6 +52,7 @@ from pcrlog.errors import MalformedError, UsageError, VerificationError
 CAS = 3
 """CAs between root and leaf, at most."""
 
+_KNOWN = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
 _UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
@@ -109,8 +112,9 @@ def verify(chain: Chain, roots: Collection[bytes], time: int) -> VerifiedLeaf:
     if len(chain.cas) > CAS:  # 2
         message = f"expected at most {CAS} CAs below the root, found {len(chain.cas)}"
         raise VerificationError(message)
-    for certificate in (root, *chain.cas, chain.leaf):  # 3
-        _require_algorithms(certificate)
+    for certificate in (root, *chain.cas, chain.leaf):
+        _require_algorithms(certificate)  # 3
+        _require_known(certificate)  # 4
     verifier = (
         PolicyBuilder()
         .store(store)
@@ -180,6 +184,16 @@ def _require_algorithms(certificate: x509.Certificate) -> None:
             f" {algorithm.dotted_string}"
         )
         raise VerificationError(message)
+
+
+def _require_known(certificate: x509.Certificate) -> None:
+    for extension in certificate.extensions:
+        if extension.critical and extension.oid not in _KNOWN:
+            message = (
+                "a certificate has a critical extension that is not known:"
+                f" {extension.oid.dotted_string}"
+            )
+            raise VerificationError(message)
 
 
 # cryptography turns a ValueError of these three into its VerificationError.

@@ -6,9 +6,14 @@ from pathlib import Path
 
 from tests.conformance import (
     authority,
+    bundles,
+    documents,
+    keys,
     leaves,
+    policies,
     rules,
     runs,
+    statements,
     tables,
     trees,
 )
@@ -17,9 +22,14 @@ from tests.conformance.family import Family
 FOLDER = Path(__file__).parents[1] / "vectors"
 MAKERS = (
     *tables.MAKERS,
+    *statements.MAKERS,
+    *keys.MAKERS,
     *leaves.MAKERS,
     *trees.MAKERS,
     *authority.MAKERS,
+    *policies.MAKERS,
+    *bundles.MAKERS,
+    *documents.MAKERS,
     *runs.MAKERS,
     *rules.MAKERS,
 )

@@ -1,6 +1,6 @@
 """Whole verifications: what counts for and against a release (sections 1, 2.3, 2.5)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pcrlog.encoding import encode_json, format_time
@@ -22,6 +22,7 @@ from tests.support.scene import (
     PROVIDER,
     RECIPE,
     Inputs,
+    artifact,
     compromise,
     retire,
     source,
@@ -942,6 +943,68 @@ parts.unchecked(
     " release.version unchecked, audits.fails unchecked, policy.links unchecked",
     "a component that stands above itself could not be checked",
     then(_circle),
+)
+
+
+def _numbered(s: Stage, n: int, made_of: Sequence[Component] = ()) -> Component:
+    """A part, made of others."""
+    if s.log.authority.newest("parts.example") is None:
+        s.log.enroll("parts.example", "provider")
+    product, sha256 = f"parts.example/p{n:02}", f"{n:02x}" * 32
+    listed = tuple(sorted(made_of, key=Component.order))
+    s.release(
+        "1.0.0",
+        artifact(sha256),
+        product=product,
+        platform="artifact",
+        components=listed,
+    )
+    return Component(product, sha256)
+
+
+def _nested(depth: int) -> Callable[[Stage], int]:
+    def step(s: Stage) -> int:
+        part = _numbered(s, 1)
+        for n in range(2, depth + 1):
+            part = _numbered(s, n, [part])
+        return _made_of(part)(s)
+
+    return step
+
+
+def _many(number: int) -> Callable[[Stage], int]:
+    """So many parts, two of which are made of the others."""
+
+    def step(s: Stage) -> int:
+        below = [_numbered(s, n) for n in range(1, number - 1)]
+        half = len(below) // 2
+        first = _numbered(s, 98, below[:half])
+        return _made_of(first, _numbered(s, 99, below[half:]))(s)
+
+    return step
+
+
+_CUT = (
+    "answers.present unchecked, release.valid unchecked, release.conflict unchecked,"
+    " release.version unchecked, audits.fails unchecked, policy.links unchecked"
+)
+parts.verified(
+    "components-8-deep", "pppmcmm", "at most 8 below one another", then(_nested(8))
+)
+parts.unchecked(
+    "components-9-deep",
+    "puuuuuu",
+    _CUT,
+    "one below 8 others is not walked: could not check",
+    then(_nested(9)),
+)
+parts.verified("components-64", "pppmcmm", "at most 64 in all", then(_many(64)))
+parts.unchecked(
+    "components-65",
+    "puuuuuu",
+    _CUT,
+    "every new one after 64 is not walked: could not check",
+    then(_many(65)),
 )
 _7 = {"product": {"links": [1, 2, 7]}}
 _NO_CONTROLS = "audits.quorum fail, controls fail, policy.links fail"

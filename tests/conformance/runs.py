@@ -16,7 +16,7 @@ from pcrlog.seal import Seal
 from pcrlog.verification import Memory
 from tests.conformance.family import Stage
 from tests.conformance.stories import Stories
-from tests.support.memory_log import key
+from tests.support.memory_log import active, key
 from tests.support.scene import (
     BAD,
     DAY,
@@ -30,6 +30,7 @@ from tests.support.scene import (
     W2,
     Inputs,
     changed,
+    compromise,
     document,
 )
 
@@ -80,6 +81,31 @@ modes.refuted(
     f" {_NO_RUN}, policy.links fail",
     "a document that is none ends this part of the run",
     lambda s: _released(s, attestation=b"\x84\x00"),
+)
+_NOT_GENUINE = (
+    "document.chain unchecked, document.time unchecked, document.nonce unchecked,"
+    f" document.debug unchecked, {_NO_RUN}, policy.links fail"
+)
+
+
+def _spoiled(s: Stage) -> Inputs:
+    made = _released(s)
+    return replace(made, attestation=made.attestation[:-1] + b"\0")
+
+
+modes.refuted(
+    "not-signed",
+    "fuuuuuu",
+    f"document.signature fail, {_NOT_GENUINE}",
+    "not rightly signed: nothing of it is used",
+    _spoiled,
+)
+modes.refuted(
+    "no-trusted-root",
+    "fuuuuuu",
+    _NOT_GENUINE.replace("document.chain unchecked", "document.chain fail"),
+    "under no trusted root: nothing of it is used",
+    lambda s: _released(s, policy=s.policy(platform={"roots": ["builtin"]})),
 )
 _LATE = "document.time unchecked, policy.links unchecked"
 for _seconds in (300, -300):
@@ -832,6 +858,27 @@ answers.verified(
     "ppcmmmm",
     "a revocation with statement takes that statement alone",
     _renewed,
+)
+
+
+def _twice(s: Stage) -> Inputs:
+    """A release that is void, and its payload once more under a key that is not."""
+    second = key("second")
+    signers = [s.log.enrol, key(PROVIDER)]
+    rows = active(key(PROVIDER), second)
+    s.log.identify(PROVIDER, rows, signers, roles=["provider"])
+    at = s.release()
+    compromise(s, PROVIDER, since=at)
+    s.resign(s.log.entries[at], second)
+    return s.inputs()
+
+
+answers.refuted(
+    "a-statement-twice",
+    "pfmmmmm",
+    "release.valid fail, policy.links fail",
+    "a leaf that repeats an earlier payload counts for nothing",
+    _twice,
 )
 
 STORIES = (modes, channel, log, answers)

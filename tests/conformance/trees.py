@@ -474,7 +474,8 @@ def _cosignatures(family: Family, signer: NoteSigner, text: str) -> None:
     later = cosign(text, one, START + 9)
     elsewhere = cosign(text.replace("\n7\n", "\n8\n"), one, START)
     plain = one.line(one.raw(text.encode()))
-    early = cosign(text, one, 0)
+    early, last = cosign(text, one, 0), cosign(text, one, limits.COSIGNATURE_TIME)
+    never = cosign(text, one, limits.COSIGNATURE_TIME + 1)
     for name, why, lines, times in (
         ("cosigned", "u64 seconds and a signature over cosignature/v1", [good], START),
         (
@@ -484,6 +485,8 @@ def _cosignatures(family: Family, signer: NoteSigner, text: str) -> None:
             START + 9,
         ),
         ("cosigned-in-1970", "any time up to 2^63-1", [early], 0),
+        ("cosigned-at-2-63", "up to 2^63-1", [last], limits.COSIGNATURE_TIME),
+        ("cosigned-beyond-2-63", "a later time is no cosignature", [never], None),
         (
             "cosigned-another-checkpoint",
             "one that does not verify is none",

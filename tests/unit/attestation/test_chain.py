@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec.structs import replace
 
 from pcrlog.attestation import Document, cbor, cose, platform
@@ -229,7 +230,15 @@ def test_path_lengths_are_honoured(position: int, path_length: int) -> None:
 @pytest.mark.parametrize("position", range(5))
 def test_an_unknown_critical_extension_is_refused(position: int) -> None:
     extensions = (*PROFILES[position].extensions, (UNKNOWN, True))
-    refused(with_extensions(position, *extensions), "the chain does not hold")
+    refused(with_extensions(position, *extensions), "critical extension that is not")
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_no_extension_but_two_may_be_critical(position: int) -> None:
+    """Not even one that a library knows: what it makes of it, another may not."""
+    server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    extensions = (*PROFILES[position].extensions, (server, True))
+    refused(with_extensions(position, *extensions), "critical extension that is not")
 
 
 @pytest.mark.parametrize("position", range(5))

@@ -121,7 +121,8 @@ def test_other_spellings_are_refused(text: str) -> None:
 def test_no_more_than_a_document_is_read() -> None:
     most = b"\x84" + bytes(limits.ATTESTATION - 1)
     assert decode_input(most) == most
-    assert decode_input(most.hex().encode() + b"\n" * 64) == most
-    for beyond in (most + b"\0", most.hex().encode() + b"\n" * 65):
+    lines = limits.ATTESTATION
+    assert decode_input(most.hex().encode() + b"\n" * lines) == most
+    for beyond in (most + b"\0", most.hex().encode() + b"\n" * (lines + 1)):
         with pytest.raises(MalformedError, match="expected at most"):
             decode_input(beyond)

@@ -243,7 +243,12 @@ def test_zero_is_a_digest_of_zeros_alone(digest: str, zero: bool) -> None:  # no
 
 
 def test_zeros_mean_debug_mode_on_enclaves_alone() -> None:
-    """A digest or a commit of zeros is no mode of anything."""
-    check_registers(ARTIFACT, {"digest": "sha256:" + "0" * 64})
-    check_registers(SOURCE, {"commit": "gitCommit:" + "0" * 40})
+    """Elsewhere they are nobody's hash, but a failed rebuild may come to anything."""
+    for platform, zeros in (
+        (ARTIFACT, {"digest": "sha256:" + "0" * 64}),
+        (SOURCE, {"commit": "gitCommit:" + "0" * 40}),
+    ):
+        with pytest.raises(MalformedError, match=r"all zero$"):
+            check_registers(platform, zeros)
+        check_registers(platform, zeros, required=())
     assert [p.name for p in PLATFORMS.values() if p.attests] == ["aws-nitro"]
