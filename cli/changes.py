@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cli import files, signers
 from cli.logs import Access, View, reach
@@ -65,6 +65,11 @@ class Name:
         return self.signer.public.keyid
 
     @property
+    def is_registrar(self) -> bool:
+        """Whether it is the registrar, whose root key changes everything alone."""
+        return self.name == REGISTRAR
+
+    @property
     def active(self) -> Mapping[str, str | None]:
         """The name's active keys now."""
         return self.authority.state(self.name, self.view.size).keys
@@ -90,9 +95,7 @@ class Name:
                 status = "retired"
             if change is not None:
                 status, since = change.status, change.since
-            rows.append(
-                IdentityKey(keyid=key.keyid, key=key.key, status=status, since=since)
-            )
+            rows.append(structs.replace(key, status=status, since=since))
         return rows
 
     def identity(

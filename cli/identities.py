@@ -3,7 +3,8 @@
 A key of the name alone may only take away: `retire` keys, or declare itself compromised
 from now on. That needs nobody, at night either. Whatever gives, dates back or condemns
 another key needs the registrar too: then the command writes a request, for
-`pcrlog-server enroll` to co-sign.
+`pcrlog-server enroll` to co-sign. The registrar's own keys are changed by its root key,
+alone: each command then submits at once.
 """
 
 import click
@@ -82,6 +83,7 @@ class _Compromise(SpeakOptions, frozen=True, kw_only=True):
 class _Rotate(SpeakOptions, frozen=True, kw_only=True):
     add: tuple[str, ...]
     retired: tuple[str, ...]
+    use: str | None
 
 
 @click.group("identity")
@@ -194,12 +196,12 @@ def compromise(session: Session, options: _Compromise) -> int | None:
     change = begin(session, options)
     since, other = options.since, options.compromised
     keyid = change.keyid if other is None else keyid_of(other)
-    alone = since is None and keyid == change.keyid
+    alone = change.is_registrar or (since is None and keyid == change.keyid)
     # No index is above the declaration's own: the largest number means "from here on".
     lost = Change("compromised", limits.INTEGER if since is None else since)
     rows = change.rows({keyid: lost})
     if alone:
-        statement = change.identity(rows, [keyid], change.name)
+        statement = change.identity(rows, [change.keyid], change.name)
         return _conclude(session, change.access, statement, options)
     ask_registrar(session, change, rows, (), options)
     return None
@@ -220,15 +222,21 @@ def compromise(session: Session, options: _Compromise) -> int | None:
     multiple=True,
     help="A key that goes at the same time.",
 )
+@click.option(
+    "--use",
+    type=click.Choice(["root", "enrol"]),
+    help="What the registrar's own new keys are for.",
+)
 @name_option
 @log_options
-@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write the request.")
 @json_option
 @takes(_Rotate)
-def rotate(session: Session, options: _Rotate) -> None:
+def rotate(session: Session, options: _Rotate) -> int | None:
     """Write a request to add keys (and retire others), signed by an active key.
 
-    The registrar co-signs and submits it: pcrlog-server enroll DIR --request FILE.
+    The registrar co-signs and submits it: pcrlog-server enroll DIR --request FILE. Its
+    own keys (--as registrar --use enrol) its root key adds at once.
     """
     change = begin(session, options)
     added = [signers.load(uri) for uri in options.add]
@@ -236,13 +244,25 @@ def rotate(session: Session, options: _Rotate) -> None:
     if not added:
         message = "which key is new? --add FILE; to retire only: pcrlog identity retire"
         raise UsageError(message)
+    if change.is_registrar != (options.use is not None):
+        message = (
+            "--use root or --use enrol goes with the registrar's keys, and only so"
+        )
+        raise UsageError(message)
     rows = {row.keyid: row for row in change.rows(dict.fromkeys(gone, RETIRED))}
     for one in added:
         public = one.public
         rows[public.keyid] = IdentityKey(
-            keyid=public.keyid, key=public.spki, status="active"
+            keyid=public.keyid,
+            key=public.spki,
+            status="active",
+            use=options.use,  # type: ignore[arg-type] # click chose it
         )
+    if change.is_registrar:
+        statement = change.identity(list(rows.values()), [change.keyid], change.name)
+        return _conclude(session, change.access, statement, options)
     ask_registrar(session, change, list(rows.values()), added, options)
+    return None
 
 
 # --- show ----------------------------------------------------------------------------
@@ -290,7 +310,7 @@ def _identity_rows(shown: IdentityShown, authority: Authority) -> list[Row]:
         if status == "active" and key.keyid not in shown.active:
             status = "void"
         style = {"active": GOOD, "compromised": BAD}.get(status, DIM)
-        words = []
+        words: list[str] = [key.use] if key.use else []
         if key.since is not None:
             words.append(f"since entry {min(key.since, max(shown.entries))}")
         if authority.added_by_registrar(key.keyid):

@@ -19,7 +19,7 @@ from pcrlog.authority import Authority
 from pcrlog.encoding import format_time
 from pcrlog.envelope import assemble, pre_authentication_encoding, sign_envelope
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
-from pcrlog.keys import PublicKey, SigningKey
+from pcrlog.keys import PublicKey, SigningKey, keyid_of
 from pcrlog.predicates import REGISTRAR, Identity, IdentityKey
 from pcrlog.request import Request, Rotation
 from pcrlog.statement import encode, parse
@@ -63,7 +63,10 @@ def prepare(
     before = authority.newest_identity(name)
     if request.rotation is not None:
         return _cosign(request, request.rotation, roles, signer, before)
-    return _enrol(config, request, roles, signer, (before, newest), clock)
+    if before is not None and authority.state(name, newest + 1).keys:
+        return _again(request, roles, before, newest)
+    known = (before, authority.newest(name))
+    return _enrol(config, request, roles, signer, known, clock)
 
 
 def _read_enrol_key(config: Config) -> SigningKey:
@@ -77,8 +80,8 @@ def _read_enrol_key(config: Config) -> SigningKey:
         raise UsageError(message) from error
 
 
-def _state(config: Config, name: str) -> tuple[Authority, int | None]:
-    """Who may say what now, and the index of the name's newest identity."""
+def _state(config: Config, name: str) -> tuple[Authority, int]:
+    """Who may say what now, and the index of the name's newest identity (else -1)."""
     store, authority = Store(config.log_db), Authority(config.origin)
     try:
         with store.committed() as snapshot:
@@ -87,7 +90,22 @@ def _state(config: Config, name: str) -> tuple[Authority, int | None]:
             index = snapshot.index_of(bytes.fromhex(newest)) if newest else None
     finally:
         store.close()
-    return authority, index
+    return authority, -1 if index is None else index
+
+
+def _again(
+    request: Request, roles: Sequence[str], before: Identity, index: int
+) -> Enrolment:
+    """What asks for exactly what stands is answered with it."""
+    asked = {keyid_of(spki) for spki in request.spki}
+    stands = {key.keyid for key in before.keys}
+    if asked == stands and tuple(sorted(set(roles))) == before.roles:
+        return Enrolment(b"", (), index)
+    message = (
+        f"{request.name} is enrolled already; to change its keys, it signs a"
+        " rotation: pcrlog identity rotate"
+    )
+    raise UsageError(message)
 
 
 def _enrol(
@@ -95,9 +113,11 @@ def _enrol(
     request: Request,
     roles: Sequence[str],
     signer: SigningKey,
-    before: tuple[Identity | None, int | None],
+    known: tuple[Identity | None, str | None],
     clock: Callable[[], int],
 ) -> Enrolment:
+    """The first identity of a name, or the next of one that has lost all its keys."""
+    before, previous = known
     keys = [identity_key(PublicKey.from_spki(spki)) for spki in request.spki]
     identity = Identity(
         log=config.origin,
@@ -107,21 +127,13 @@ def _enrol(
         signers=(signer.public.keyid,),
         roles=tuple(sorted(set(roles))),  # type: ignore[arg-type] # click chose them
         keys=tuple(sorted(keys, key=IdentityKey.order)),
+        previous=previous,
     )
-    known, index = before
-    if known is not None:
-        if (known.keys, known.roles) == (identity.keys, identity.roles):
-            return Enrolment(b"", (), index)
-        message = (
-            f"{request.name} is enrolled already; to change its keys, it signs a"
-            " rotation: pcrlog identity rotate"
-        )
-        raise UsageError(message)
     if not identity.roles:
         message = "say what the name may do: --role provider, --role auditor, or both"
         raise UsageError(message)
     payload = encode(identity, {k.keyid: f"sha256:{k.keyid}" for k in keys})
-    return Enrolment(sign_envelope(payload, [signer]), describe(None, identity))
+    return Enrolment(sign_envelope(payload, [signer]), describe(before, identity))
 
 
 def _cosign(

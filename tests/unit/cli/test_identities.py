@@ -1,6 +1,7 @@
 """`pcrlog identity`: enrolling, taking away alone, and asking the registrar."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -132,6 +133,69 @@ def test_an_identity_can_be_made_on_one_machine_and_signed_on_another(
     assert two_keys.run(f"sign i.json --key second.key {LOG}").status == 2
     assert two_keys.run(f"sign i.json --key acme.key {LOG}").status == 0
     assert state(two_keys) == {SECOND.public.keyid}
+
+
+# --- the registrar's own keys ---------------------------------------------------------
+
+AS_REGISTRAR = f"{LOG} --as registrar --key root.key"
+
+
+@pytest.fixture
+def registry(world: World) -> World:
+    """A world that has the root key at hand, and a new key."""
+    world.write_key("root.key", world.log.root)
+    world.write_key("new.key", key("new enrol"))
+    return world
+
+
+def uses(world: World) -> dict[str, str | None]:
+    return dict(world.log.authority.state("registrar", len(world.log.leaves)).keys)
+
+
+def test_the_root_key_gives_the_registrar_a_new_enrol_key(registry: World) -> None:
+    words = f"identity rotate {AS_REGISTRAR} --add new.key --use enrol"
+    ran = registry.run(f"{words} --retire enrol.key")
+    assert ran.status == 0, ran.err
+    log = registry.log
+    assert uses(registry) == {
+        log.root.public.keyid: "root",
+        key("new enrol").public.keyid: "enrol",
+    }
+    shown = registry.run(f"identity show registrar {LOG}")
+    assert re.search(r"active +[0-9a-f]{64}  root\n", shown.out)
+    assert re.search(r"retired +[0-9a-f]{64}  enrol\n", shown.out)
+
+
+def test_the_root_key_declares_an_enrol_key_compromised(registry: World) -> None:
+    words = f"identity compromise {AS_REGISTRAR} --compromised enrol.key --since 2"
+    assert registry.run(words).status == 0
+    assert uses(registry) == {registry.log.root.public.keyid: "root"}
+    late = registry.log.entries[2]
+    assert registry.log.authority.is_void(late)
+
+
+def test_the_root_key_retires_an_enrol_key(registry: World) -> None:
+    words = f"identity retire {AS_REGISTRAR} --retire enrol.key"
+    assert registry.run(words).status == 0
+    assert uses(registry) == {registry.log.root.public.keyid: "root"}
+
+
+def test_an_enrol_key_does_not_change_the_registrar(registry: World) -> None:
+    words = f"identity rotate {LOG} --as registrar --key enrol.key --add new.key"
+    ran = registry.run(f"{words} --use enrol")
+    assert ran.status == 4
+    assert "one active root key" in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [f"{AS_REGISTRAR} --add new.key", f"{LOG} --key acme.key --add new.key --use root"],
+    ids=["registrar", "name"],
+)
+def test_use_goes_with_the_registrars_keys(registry: World, words: str) -> None:
+    ran = registry.run(f"identity rotate {words} -o r")
+    assert ran.status == 2
+    assert "--use root or --use enrol" in ran.err
 
 
 # --- giving, with the registrar ------------------------------------------------------

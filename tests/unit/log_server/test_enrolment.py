@@ -1,5 +1,6 @@
 """enroll: what the registrar signs, and what it refuses to sign."""
 
+import msgspec
 import pytest
 
 from log_server.creation import identity_key
@@ -11,7 +12,13 @@ from pcrlog.keys import SigningKey
 from pcrlog.predicates import REGISTRAR, Identity, IdentityKey
 from pcrlog.request import Request, Rotation, encode
 from pcrlog.statement import encode as encode_statement
-from tests.unit.log_server.parties import ISSUED, ORIGIN, Log, Party
+from tests.unit.log_server.parties import (
+    ISSUED,
+    ORIGIN,
+    Log,
+    Party,
+    statement_sha256,
+)
 
 
 def first(log: Log, name: str, *keys: SigningKey, roles: str = "provider") -> Enrolment:
@@ -25,10 +32,6 @@ def rotation(
     """A request to change a party's keys, signed by its own key."""
     with log.snapshot() as snapshot:
         previous = snapshot.identities(0)[-1]
-    from tests.unit.log_server.parties import (  # noqa: PLC0415 - used here alone
-        statement_sha256,
-    )
-
     signers = sorted([log.registrar.key.public.keyid, party.key.public.keyid])
     ordered = tuple(sorted(keys, key=IdentityKey.order))
     identity = Identity(
@@ -167,3 +170,47 @@ def test_an_enrol_key_that_is_kept_elsewhere_is_said(log: Log) -> None:
     log.config.enrol_key.unlink()
     with pytest.raises(UsageError, match=r"kept elsewhere\? Enrolling needs it at"):
         first(log, "new.example", SigningKey.generate())
+
+
+def retire_all(log: Log, party: Party) -> None:
+    """The name's one key puts itself out of use."""
+    with log.snapshot() as snapshot:
+        previous = snapshot.identities(0)[-1]
+    row = identity_key(party.key.public)
+    identity = Identity(
+        log=ORIGIN,
+        issuer=party.name,
+        issued=ISSUED,
+        name=party.name,
+        previous=statement_sha256(previous[1]),
+        signers=(row.keyid,),
+        roles=("provider",),
+        keys=(msgspec.structs.replace(row, status="retired"),),
+    )
+    log.accept(party.sign(identity, {row.keyid: f"sha256:{row.keyid}"}))
+
+
+def test_a_name_that_has_lost_all_its_keys_is_enrolled_again(log: Log) -> None:
+    lost, new = SigningKey.generate(), SigningKey.generate()
+    submit(log.config, first(log, "acme.example", lost).envelope, log.clock)
+    party = Party("acme.example", lost)
+    with pytest.raises(UsageError, match="enrolled already"):
+        first(log, "acme.example", new)
+    retire_all(log, party)
+    again = first(log, "acme.example", new)
+    assert again.changes == (
+        f"adds key {new.public.keyid}",
+        f"leaves out key {lost.public.keyid}: retired",
+    )
+    submit(log.config, again.envelope, log.clock)
+    log.accept(Party("acme.example", new).release())
+    assert check(log.config).wrong == []
+
+
+def test_a_key_that_was_retired_does_not_come_back_that_way(log: Log) -> None:
+    lost = SigningKey.generate()
+    submit(log.config, first(log, "acme.example", lost).envelope, log.clock)
+    retire_all(log, Party("acme.example", lost))
+    again = first(log, "acme.example", lost)
+    with pytest.raises(VerificationError, match="was retired"):
+        submit(log.config, again.envelope, log.clock)
