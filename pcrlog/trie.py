@@ -198,15 +198,12 @@ def check_absence(root: bytes, key: bytes, proof: bytes) -> None:
         MalformedError: the proof is not of its form.
         VerificationError: it leads to another root, or does not exclude the key.
     """
-    if not proof:
+    other, steps = split_proof(proof, present=False)
+    if other is None:
         if root != EMPTY_ROOT:
             message = "absence: an empty proof holds for the empty trie alone"
             raise VerificationError(message)
         return
-    other, steps = split_proof(proof, present=False)
-    if other is None:
-        message = "absence: the proof names no other leaf"
-        raise MalformedError(message)
     if other[0] == key:
         message = "absence: the proof shows the key itself"
         raise VerificationError(message)
@@ -241,6 +238,8 @@ def split_proof(
     proof: bytes, *, present: bool
 ) -> tuple[tuple[bytes, bytes] | None, list[Step]]:
     """The other leaf (key, value) of a proof of absence, and the steps to the root.
+
+    An empty proof of absence has no other leaf.
 
     Raises:
         MalformedError: not of its form: lengths, bits that do not decrease, a bit's

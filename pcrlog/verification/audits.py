@@ -73,13 +73,13 @@ class Audits:
         pins = self.rules.pins if lifting else None
         return self.judge.revocation_of(entry, said, pins) is not None
 
-    def _fails_in(self, pool: Sequence[Entry]) -> Iterator[Entry]:
+    def _fails_in(self, pool: Sequence[Entry]) -> Iterator[tuple[Entry, Audit]]:
         """Fails that stand: only their own auditor's revocation lifts them."""
         for entry, audit in self._audits(pool):
             if audit.result == "fail" and not self._withdrawn(
                 entry, pool, lifting=True
             ):
-                yield entry
+                yield entry, audit
 
     @cached_property
     def fails(self) -> dict[str, list[Entry]]:
@@ -92,10 +92,8 @@ class Audits:
             for by_commit in self.subject.reviews.values()
         ]
         for pool in (about, *reviews):
-            for entry in self._fails_in(pool):
-                audit = entry.predicate
-                if isinstance(audit, Audit):
-                    found.setdefault(audit.scope, []).append(entry)
+            for entry, audit in self._fails_in(pool):
+                found.setdefault(audit.scope, []).append(entry)
         return found
 
     @property

@@ -92,13 +92,14 @@ def report(run: Run, link_1: Status) -> Report:
     outcome = verdict(checks, run.demands)
     ends = links.trust_ends_at([link.status for link in shown])
     release = run.chain.releases.newest_valid if run.chain else None
+    version = release[1].version if release else None
     matched = dict(release[0].statement.registers) if release else {}
     rest = {n: d for n, d in (run.registers or {}).items() if n not in matched}
     return Report(
         verdict=outcome,
-        headline=_headline(run, outcome, checks, shown, ends),
+        headline=_headline(run, outcome, checks, shown, (ends, version)),
         product=run.product,
-        version=release[1].version if release else None,
+        version=version,
         platform=run.platform,
         registers=RegistersShown(matched, rest),
         public_key=_hex(run.document.public_key if run.document else None),
@@ -166,10 +167,11 @@ def _headline(
     outcome: Verdict,
     checks: tuple[Check, ...],
     shown: tuple[Link, ...],
-    ends: int,
+    claimed: tuple[int, str | None],
 ) -> str:
+    ends, version = claimed
     if outcome == "verified":
-        claim = "; ".join(_claim(run, shown, ends))
+        claim = "; ".join(_claim(run, shown, ends, version))
         return f"VERIFIED TO LINK {ends} OF {len(links.NAMES)}: {claim}"
     word, status = "COULD NOT CHECK", "unchecked"
     if outcome == "refuted":
@@ -180,15 +182,14 @@ def _headline(
     return f"{word}: an archived document was genuine then, and says nothing of now"
 
 
-def _claim(run: Run, shown: tuple[Link, ...], ends: int) -> list[str]:
+def _claim(
+    run: Run, shown: tuple[Link, ...], ends: int, version: str | None
+) -> list[str]:
     """What is verified, in words."""
-    release = run.chain.releases.newest_valid if run.chain else None
-    if release is None:
-        return []
     provider, _, name = run.product.partition("/")
     by = {link.number: " and ".join(link.by) for link in shown}
     words = [
-        f"this is what {provider} released as {name} {release[1].version}",
+        f"this is what {provider} released as {name} {version}",
         f"{by[3]} rebuilt it from its source",
         f"{by[4]} reviewed that source",
         "its components are complete and rebuilt",

@@ -142,6 +142,14 @@ def test_a_tile_that_is_gone_altogether_could_not_be_read(log: MemoryLog) -> Non
         reader(log, files).entry(1)
 
 
+def test_a_full_tile_that_is_gone_could_not_be_read(log: MemoryLog) -> None:
+    files = Files(log)
+    grow(log, 300)
+    files.gone = {"tile/entries/000"}
+    with pytest.raises(TransportError):
+        reader(log, files).entry(1)
+
+
 def mangled(log: MemoryLog, path: str) -> Files:
     files = Files(log)
     data = bytearray(files(path, 1 << 20))
