@@ -8,6 +8,7 @@ from tests.conformance import (
     authority,
     bundles,
     documents,
+    example,
     keys,
     leaves,
     policies,
@@ -21,6 +22,7 @@ from tests.conformance.family import Family
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 MAKERS = (
+    *example.MAKERS,
     *tables.MAKERS,
     *statements.MAKERS,
     *keys.MAKERS,
