@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LOCKED := $(PIP_INSTALL) --require-hashes
 
 # Folders with code; some come later than others.
-CODE = $(wildcard pcrlog log_server monitor cli demo bench tools tests)
+CODE = $(wildcard pcrlog log_server monitor cli demo bench fuzz tools tests)
 
 # --- set-up ---------------------------------------------------------------------------
 # Each stamp stands for one lock. It lies inside .venv, so that it goes when .venv goes.
@@ -57,7 +57,7 @@ DIR ?= log
 ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo serve bench test cov floor ci fmt lint types imports docs
+.PHONY: help demo serve bench fuzz test cov floor ci fmt lint types imports docs
 .PHONY: wheel lock setup clean
 
 help: ## List the targets
@@ -72,6 +72,13 @@ serve: $(PROJECT) ## Run a log in DIR=log, ORIGIN=localhost/pcr, on LISTEN=127.0
 
 bench: $(DEV) ## Measure
 	@$(PY) -m bench $(ARGS)
+
+fuzz: $(VENV)/.fuzz-installed ## Attack the parsers; ARGS='document --seconds 600' chooses
+	@$(PY) -m fuzz $(ARGS)
+
+$(VENV)/.fuzz-installed: requirements/fuzz.txt $(DEV)
+	@$(PY) $(LOCKED) $(PIP_BINARY) -r requirements/fuzz.txt
+	@touch $@
 
 # --- test -----------------------------------------------------------------------------
 test: $(DEV) ## Run the tests; PYTEST_ARGS='-k note' chooses some, COVERAGE=1 measures
@@ -140,6 +147,7 @@ lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 fo
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt; \
 	$(COMPILE) --group pyproject.toml:build -c requirements/runtime.txt -o requirements/build.txt; \
 	$(COMPILE) --group pyproject.toml:dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt; \
+	$(COMPILE) requirements/fuzz.in -c requirements/runtime.txt -c requirements/build.txt -c requirements/dev.txt -o requirements/fuzz.txt; \
 	$(COMPILE) --group pyproject.toml:lock -o requirements/lock.txt; \
 	$(COMPILE) --no-deps requirements/oracle.in -o requirements/oracle.txt
 

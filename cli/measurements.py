@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from cli import files
+from pcrlog.encoding import shown
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.measurement import PLATFORMS, check_registers, is_zero
 
@@ -81,7 +82,9 @@ def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in pairs:
         named, digits = _NAME.fullmatch(name), _HEX.fullmatch(value)
         if named is None or digits is None:
-            message = f"{name}: expected PCR0 to PCR31 and 96 hex digits, got {value!r}"
+            message = (
+                f"{name}: expected PCR0 to PCR31 and 96 hex digits, got {shown(value)}"
+            )
             raise UsageError(message)
         register = f"PCR{named[1]}"
         if register in found:

@@ -50,10 +50,13 @@ def create_app(config: Config, *, clock: Callable[[], int]) -> Flask:
         clock: unix seconds.
     """
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # a path has one spelling
     store = Store(config.log_db)
     submissions = Submissions(config, store, clock)
     app.extensions["pcrlog"] = Services(store, submissions)
-    app.register_blueprint(submit_api.blueprint(submissions, store))
+    app.register_blueprint(
+        submit_api.blueprint(submissions, store, config.settings.threads)
+    )
     app.register_blueprint(read_api.blueprint(store))
     registry = CollectorRegistry()
     status_api.Requests(registry, time.perf_counter).watch(app)

@@ -8,12 +8,15 @@
 URLs in answers are relative to the request's, so that a log works below any prefix.
 """
 
+import threading
+
 from flask import Blueprint, Request, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from log_server.bundles import leaf_at, proof_of
 from log_server.problems import (
     BY_SLUG,
+    BusyError,
     MediaTypeError,
     NoSubmissionError,
     ParameterError,
@@ -33,13 +36,21 @@ _JSON = "application/json"
 _HASH_SIZE = 32
 
 
-def blueprint(submissions: Submissions, store: Store) -> Blueprint:
-    """The routes."""
+def blueprint(submissions: Submissions, store: Store, threads: int) -> Blueprint:
+    """The routes, in a server of so many threads."""
     routes = Blueprint("submit", __name__, url_prefix="/api/v1")
+    # A body takes a thread for as long as it takes to come: half of them always answer.
+    readers = threading.BoundedSemaphore(max(1, threads // 2))
 
     @routes.post("/entries")
     def submit() -> Response:
-        envelope = read_body(request)
+        if not readers.acquire(blocking=False):
+            message = "too many bodies are on their way"
+            raise BusyError(message)
+        try:
+            envelope = read_body(request)
+        finally:
+            readers.release()
         wait, conflict_accepted = _options(request)
         outcome = submissions.submit(
             envelope, conflict_accepted=conflict_accepted, seconds=wait

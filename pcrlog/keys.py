@@ -2,9 +2,8 @@
 
 A key is a DER SubjectPublicKeyInfo; its keyid is the lower-case hex SHA-256 of it.
 Ed25519 signs the message itself; ECDSA is on P-256 with SHA-256, its signature DER. An
-Ed25519 point of small order verifies signatures that nobody made, and a point in a
-second encoding would have a second keyid: both are refused (PROTOCOL.md 2.1). So is an
-ECDSA point that is not in the uncompressed form. Of a key of another algorithm only
+Ed25519 point of small order or in a second encoding is refused (PROTOCOL.md 2.1). So is
+an ECDSA point that is not in the uncompressed form. Of a key of another algorithm only
 the frame is read, so that all readers tell the same keys from malformed ones.
 
 >>> signer = SigningKey.from_seed(bytes(32))
@@ -17,7 +16,11 @@ import functools
 import hashlib
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import (
+    InternalError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+)
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -31,6 +34,7 @@ from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.errors import MalformedError, UncheckedError, UsageError, VerificationError
+from pcrlog.points import check_point
 
 ED25519 = "ed25519"
 ECDSA_P256 = "ecdsa-p256"
@@ -43,10 +47,6 @@ _SEQUENCE, _BIT_STRING, _OID = 0x30, 0x03, 0x06
 _UNCOMPRESSED = b"\x04"
 _LONG = 0x80
 """Lengths from here on are spelt in more than one byte."""
-_FIELD = 2**255 - 19
-_ORDER_8_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-_SMALL_ORDER_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
-"""The y of all points whose order divides 8, whatever the sign of x."""
 
 
 def keyid_of(spki: bytes) -> str:
@@ -79,7 +79,7 @@ class PublicKey(Struct, frozen=True):
             if algorithm != _ED25519_OID or len(point) != _ED25519_SIZE:
                 message = "public key: not an Ed25519 key in its one DER form"
                 raise MalformedError(message)
-            _check_ed25519_point(point)
+            check_point(point)
             key = ed25519.Ed25519PublicKey.from_public_bytes(point)
             return cls(keyid_of(spki), ED25519, spki, key)
         if algorithm == _P256_ALGORITHM:
@@ -150,13 +150,6 @@ def _p256(point: bytes) -> ec.EllipticCurvePublicKey:
         raise MalformedError(message) from error
 
 
-def _check_ed25519_point(encoded: bytes) -> None:
-    y = int.from_bytes(encoded, "little") & (2**255 - 1)
-    if y >= _FIELD or y in _SMALL_ORDER_Y:
-        message = "Ed25519 public key is a point of small order or not canonical"
-        raise MalformedError(message)
-
-
 class Signer(Protocol):
     """Whatever can sign for a keyid: a file's key, a KMS, a command."""
 
@@ -204,7 +197,7 @@ class SigningKey:
         """
         try:
             key = load_pem_private_key(data[: limits.KEY_FILE], None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
             message = "not an unencrypted PEM private key; make one: pcrlog keys new"
             raise UsageError(message) from error
         if isinstance(key, ed25519.Ed25519PrivateKey) or (

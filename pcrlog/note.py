@@ -36,6 +36,7 @@ from msgspec import Struct
 from pcrlog import limits
 from pcrlog.encoding import decode_base64, decode_hex, encode_base64, sha256, shown
 from pcrlog.errors import MalformedError, UsageError, VerificationError
+from pcrlog.points import check_point
 
 ED25519 = 0x01
 COSIGNATURE = 0x04
@@ -68,8 +69,8 @@ class VerifierKey(Struct, frozen=True):
         """The key that a vkey spells.
 
         Raises:
-            MalformedError: not a vkey, a key hash that is not this key's, or a type
-                other than 0x01 and 0x04.
+            MalformedError: not a vkey, a key hash that is not this key's, a type other
+                than 0x01 and 0x04, or a point that is no key.
         """
         # The base64 may hold a plus: only the first two separate.
         parts = vkey.split("+", 2)
@@ -81,6 +82,7 @@ class VerifierKey(Struct, frozen=True):
         if len(data) != 1 + _KEY_SIZE or data[0] not in (ED25519, COSIGNATURE):
             message = "vkey: expected type 0x01 or 0x04 and 32 bytes of Ed25519 key"
             raise MalformedError(message)
+        check_point(data[1:])
         key = cls(parts[0], data[0], data[1:])
         if decode_hex(parts[1], _HASH_SIZE) != key.key_hash:
             message = f"vkey: its hash is {parts[1]}, want {key.key_hash.hex()}"

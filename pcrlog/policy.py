@@ -22,7 +22,7 @@ from msgspec import Meta, Struct, field
 
 from pcrlog import limits
 from pcrlog.attestation.roots import from_pem
-from pcrlog.encoding import parse_time, sha256
+from pcrlog.encoding import parse_time, sha256, shown
 from pcrlog.envelope import KeyId
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.measurement import PLATFORMS, parse_measurement
@@ -65,12 +65,19 @@ open_findings = { critical = 0, high = 0 }
 """
 
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
+_PARTS = 64
+_NO_KEY = re.compile(rb"[=,\n\[\]{}]")
+"""What stands between the end of one key and the beginning of the next."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
 _SEMVER = re.compile(
     r"(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})"
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 )
+
+
+_Severity = Literal["critical", "high", "medium", "low"]
+_Number = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,14 +155,14 @@ class Product(_Part, frozen=True):
         tuple[Auditor, ...], Meta(max_length=limits.AUDITORS_OF_PRODUCT)
     ] = ()
     counts: Counts = field(default_factory=Counts)
-    open_findings: dict[Literal["critical", "high", "medium", "low"], int] | None = None
+    open_findings: dict[_Severity, _Number] | None = None
     pins: dict[Name, tuple[KeyId, ...]] = field(default_factory=dict)
     operator: str | None = None
 
 
 class _Policy(_Part, frozen=True):
     format: Literal["pcrlog-policy/v1"]
-    version: Annotated[int, Meta(ge=0)]
+    version: _Number
     valid_until: str
     log: Annotated[tuple[_Log, ...], Meta(min_length=1, max_length=32)]
     platforms: dict[str, _Platform]
@@ -218,6 +225,7 @@ class Policy(Struct, frozen=True):
         if len(data) > limits.POLICY:
             message = f"policy has {len(data)} bytes, at most {limits.POLICY}"
             raise UsageError(message)
+        _check_keys(data)
         try:
             table = tomllib.loads(data.decode("utf-8"))
             raw = msgspec.convert(table, _Policy)
@@ -247,6 +255,16 @@ class Policy(Struct, frozen=True):
         return self.products.get(name) or self.products.get(f"{provider}/*")
 
 
+def _check_keys(data: bytes) -> None:
+    """Tomllib takes the square of the parts of a dotted key; ours have three."""
+    parts = 0
+    for piece in data.split(b"."):
+        parts = 0 if _NO_KEY.search(piece) else parts + 1
+        if parts > _PARTS:
+            message = f"policy: a key has more than {_PARTS} parts"
+            raise UsageError(message)
+
+
 def parse_duration(text: str) -> int:
     """Seconds of `<number><s, m, h or d>`.
 
@@ -255,7 +273,7 @@ def parse_duration(text: str) -> int:
     """
     if match := _DURATION.fullmatch(text):
         return int(match[1]) * _SECONDS[match[2]]
-    message = f"expected a duration such as 300s, 5m, 24h or 7d, found {text!r}"
+    message = f"expected a duration such as 300s, 5m, 24h or 7d, found {shown(text)}"
     raise MalformedError(message)
 
 

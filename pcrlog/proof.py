@@ -44,14 +44,16 @@ class Proof(Struct, frozen=True):
         Raises:
             MalformedError: not of this form.
         """
+        if len(data) > _MOST:
+            message = f"proof has {len(data)} bytes, at most {_MOST}"
+            raise MalformedError(message)
         head, blank, note = data.partition(b"\n\n")
         lines = head.decode("latin-1").split("\n")
         header, *rest = lines
         if rest and rest[0].startswith(_EXTRA):
             decode_base64(rest.pop(0).removeprefix(_EXTRA))
         if (
-            len(data) > _MOST
-            or not blank
+            not blank
             or header != _HEADER
             or not rest
             or not rest[0].startswith(_INDEX)

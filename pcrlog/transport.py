@@ -6,7 +6,8 @@ connection showed of its other end. Every answer has a largest size, every wait 
 
 What is read is idempotent and so may be asked again; so is a submission, since a
 statement stands in a log at most once (PROTOCOL.md 2.1). Submissions follow no
-redirects: the statement would go to somebody else.
+redirects: the statement would go to somebody else. Of a redirect only the address is
+read, cookies not at all.
 
 `requests` costs 90 ms to import, so it is imported with the first question.
 """
@@ -14,11 +15,13 @@ redirects: the statement would go to somebody else.
 import contextlib
 import http.client
 import ipaddress
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -40,6 +43,7 @@ _PAUSES = (0.2, 1.0)
 """Seconds before asking for the second and the third, last, time."""
 _LONGEST_PAUSE = 10.0
 _CHUNK = 16_384
+_REDIRECTS = 6
 _AGAIN = frozenset({429, 502, 503, 504})
 _OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
 _CLIENT_ERRORS = range(400, 500)
@@ -173,31 +177,123 @@ class Client:
         self, method: str, path: str, body: bytes | None, most: int, longer: float
     ) -> tuple[int, bytes, float]:
         import requests  # noqa: PLC0415 - 90 ms
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - came with it
 
         if self._session is None:
-            self._session = requests.Session()
-            self._session.headers.update(_HEADERS)
+            self._session = _new_session()
         where = f"{self.url}/{path}"
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            with self._session.request(
-                method,
-                where,
-                data=body,
-                headers=headers,
-                timeout=(TIMEOUT, TIMEOUT + longer),
-                allow_redirects=body is None,
-                stream=True,
-            ) as response:
-                # A problem is as long as it is, whatever was asked for.
-                bound = most if response.status_code == _OK else max(most, ANSWER)
-                data = _bounded(response.iter_content(_CHUNK), bound, where)
-                after = response.headers.get("Retry-After", "")
-                seconds = float(after) if after.isascii() and after.isdigit() else 0.0
-                return response.status_code, data, seconds
-        except (requests.RequestException, ValueError) as error:
+            for _ in range(_REDIRECTS):
+                with self._session.request(
+                    method,
+                    where,
+                    data=body,
+                    headers=headers,
+                    timeout=(TIMEOUT, TIMEOUT + longer),
+                    stream=True,
+                ) as response:
+                    if body is None and response.is_redirect:
+                        where = urljoin(where, response.headers["Location"])
+                        continue
+                    # A problem is as long as it is, whatever was asked for.
+                    bound = most if response.status_code == _OK else max(most, ANSWER)
+                    data = _bounded(_pieces(response.raw), bound, where)
+                    after = response.headers.get("Retry-After", "")
+                    told = after.isascii() and after.isdigit()
+                    return response.status_code, data, float(after) if told else 0.0
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             message = f"could not ask {self.url}: {_cause(error)}"
             raise _NoAnswerError(message) from error
+        message = f"{self.url} leads elsewhere {_REDIRECTS} times"
+        raise TransportError(message)
+
+
+def _new_session() -> "requests.Session":
+    """A session that goes nowhere by itself, keeps no cookies, and waits not for ever.
+
+    requests reads the whole body of a redirect, even one that it is not to follow.
+    """
+    import requests  # noqa: PLC0415 - as above
+    import urllib3  # noqa: PLC0415
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
+            with _alarm(self.sock):
+                return super().getresponse()
+
+    class SafeConnection(urllib3.connection.HTTPSConnection):
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
+            with _alarm(self.sock):
+                return super().getresponse()
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection  # type: ignore[mutable-override] # as above
+
+    class SafePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = SafeConnection  # type: ignore[mutable-override] # as above
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def build_response(
+            self, req: requests.PreparedRequest, resp: urllib3.BaseHTTPResponse
+        ) -> requests.Response:
+            # Where requests finds cookies; Python's jar warns of odd ones at length.
+            head = getattr(resp, "_original_response", None)
+            if head is not None:
+                del head.msg["Set-Cookie"]
+            return super().build_response(req, resp)
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+            return None
+
+    session, adapter = Session(), Adapter()
+    pools = {"http": Pool, "https": SafePool}
+    adapter.poolmanager.pool_classes_by_scheme = pools
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers.update(_HEADERS)
+    return session
+
+
+@contextlib.contextmanager
+def _alarm(sock: socket.socket) -> Iterator[None]:
+    """End a connection whose head does not end; its own timeout is that of one byte."""
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(2 * TIMEOUT + (sock.gettimeout() or 0), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+    # A head that was cut off may look like a whole one.
+    if over.is_set():
+        message = "the answer does not come to an end"
+        raise TransportError(message)
+
+
+class _Body(Protocol):
+    def read1(self, amount: int, /) -> bytes: ...
+
+
+def _pieces(raw: _Body) -> Iterator[bytes]:
+    """A body as it comes, for as long as that may take in all."""
+    ends = time.monotonic() + 3 * TIMEOUT
+    while piece := raw.read1(_CHUNK):
+        if time.monotonic() > ends:
+            message = "the answer does not come to an end"
+            raise TransportError(message)
+        yield piece
 
 
 def _bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
@@ -245,7 +341,9 @@ def _refused(problem: _Problem, status: int) -> RefusedError:
 
 def _words(problem: _Problem) -> str:
     found = [problem.title, problem.detail, problem.advice]
-    return ". ".join(text.rstrip(".") for text in found if text)
+    words = ". ".join(text.rstrip(".") for text in found if text)
+    # Somebody else's, on the way to a terminal.
+    return "".join(one if one.isprintable() else "?" for one in words)
 
 
 def fetch_file(url: str, most: int) -> str:
@@ -287,8 +385,12 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
         UsageError: not a URL, or plain HTTP to another machine.
         TransportError: no usable answer.
     """
-    parts = urlsplit(url)
-    host = parts.hostname
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        message = f"expected the enclave's URL, https://…, found {shown(url)}"
+        raise UsageError(message) from error
     if parts.scheme not in {"https", "http"} or host is None:
         message = f"expected the enclave's URL, https://…, found {shown(url)}"
         raise UsageError(message)
@@ -298,11 +400,14 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
     query = f"{parts.query}&" * bool(parts.query) + f"nonce={nonce.hex()}"
     target = f"{parts.path or '/'}?{query}"
     try:
-        with contextlib.closing(_connection(parts.scheme, host, parts.port)) as line:
+        with contextlib.closing(_connection(parts.scheme, host, port)) as line:
             line.connect()
             binding = _binding(line.sock)
             line.request("GET", target, headers=_HEADERS)
-            return Attested(_answer(line.getresponse(), url), binding)
+            with _alarm(line.sock):
+                response = line.getresponse()
+            with response:
+                return Attested(_answer(response, url), binding)
     except (OSError, http.client.HTTPException, ValueError) as error:
         message = f"could not ask the enclave at {url}: {_cause(error)}"
         raise TransportError(message) from error
@@ -330,13 +435,17 @@ def _binding(sock: object) -> dict[str, bytes] | None:
     if not isinstance(sock, ssl.SSLSocket):
         return None
     from cryptography import x509  # noqa: PLC0415 - 50 ms
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         Encoding,
         PublicFormat,
     )
 
     der = sock.getpeercert(binary_form=True) or b""
-    key = x509.load_der_x509_certificate(der).public_key()
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return {"tls-spki-sha256": sha256(spki), "tls-cert-sha256": sha256(der)}
 
@@ -345,11 +454,4 @@ def _answer(response: http.client.HTTPResponse, url: str) -> bytes:
     if response.status != _OK:
         message = f"{url} answered {response.status}, want 200 and a document"
         raise TransportError(message)
-    ends = time.monotonic() + 3 * TIMEOUT
-    data = bytearray()
-    while chunk := response.read1(_CHUNK):
-        data += chunk
-        if len(data) > ATTESTATION_ANSWER or time.monotonic() > ends:
-            message = f"{url}: want at most {ATTESTATION_ANSWER} bytes, soon"
-            raise TransportError(message)
-    return bytes(data)
+    return _bounded(_pieces(response), ATTESTATION_ANSWER, url)

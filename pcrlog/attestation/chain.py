@@ -125,7 +125,8 @@ def verify(chain: Chain, roots: Collection[bytes], time: int) -> VerifiedLeaf:
     )
     try:
         path = verifier.verify(chain.leaf, list(chain.cas)).chain  # 4, 5, 6
-    except InvalidPathError as error:
+    except (InvalidPathError, ValueError, TypeError) as error:
+        # The last two: a name that cannot be read, where it goes into the first.
         message = f"the chain does not hold at {format_time(time)}: {error}"
         raise VerificationError(message) from error
     if path != [chain.leaf, *reversed(chain.cas), root]:  # 7
@@ -170,7 +171,8 @@ def _read(der: bytes) -> x509.Certificate:
 def _common_name(certificate: x509.Certificate) -> str:
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:  # A path is sound even if the names on it cannot be read.
+    except (ValueError, TypeError):
+        # A path is sound even if the names on it cannot be read.
         return ""
     return ", ".join(str(name.value) for name in names)
 

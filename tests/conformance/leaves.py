@@ -164,6 +164,7 @@ def index_keys() -> Family:
     family.case("seal", why, "index-keys", {"keys": []}, leaf=log.leaves[-1])
     _shapes(family)
     _bodies(family)
+    _json(family)
     return family
 
 
@@ -379,6 +380,42 @@ def _bodies(family: Family) -> None:
         ),
     ):
         family.case(name, why, "index-keys", {"keys": sorted(keys)}, leaf=data)
+
+
+def _json(family: Family) -> None:
+    """What is JSON, in members that nobody looks at."""
+    plain = json.dumps(_BASE).encode()
+
+    def leaf(value: bytes) -> bytes:
+        payload = plain[:-1] + b', "x": ' + value + b"}"
+        return json.dumps({"payload": encode_base64(payload)}).encode()
+
+    for name, why, value, counts in (
+        ("largest-double", "a number that a double holds", b"1.7e308", True),
+        (
+            "infinite-double",
+            "a number beyond a double is not JSON here",
+            b"1e309",
+            False,
+        ),
+        ("smallest-number", "a number of any smallness", b"1e-999", True),
+        ("integer-of-4300", "an integer of 4,300 digits", b"9" * 4300, True),
+        ("integer-of-4301", "an integer of more is not JSON here", b"9" * 4301, False),
+        ("minus-zero", "RFC 8259", b"-0", True),
+        ("leading-zero", "RFC 8259", b"01", False),
+        ("nan", "RFC 8259", b"NaN", False),
+        ("lone-surrogate", "a lone surrogate is not JSON here", b'"\\ud800"', False),
+        ("surrogate-pair", "a pair is a character", b'"\\ud83d\\ude00"', True),
+        ("not-utf-8", "in UTF-8", b'"\xff"', False),
+        ("control-character", "RFC 8259", b'"\x01"', False),
+        ("delete", "RFC 8259", b'"\x7f"', True),
+    ):
+        keys = sorted(_ALL) if counts else []
+        family.case(f"json-{name}", why, "index-keys", {"keys": keys}, leaf=leaf(value))
+    marked = b"\xef\xbb\xbf" + plain
+    data = json.dumps({"payload": encode_base64(marked)}).encode()
+    why = "without a byte order mark"
+    family.case("json-byte-order-mark", why, "index-keys", {"keys": []}, leaf=data)
 
 
 def _leaf_of(payload: str) -> bytes:

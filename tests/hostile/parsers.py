@@ -1,0 +1,127 @@
+"""Every parser of outside bytes: what it takes, what it raises, how much it is handed.
+
+The one list that the tests of bombs, of largest inputs and of small changes share.
+A new parser belongs here; `test_every_parser_is_listed` knows where they are.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli import measurements
+from pcrlog import limits, statement, tiles, transport, trie
+from pcrlog.attestation import cbor, chain, cose, decode_input, platform, roots
+from pcrlog.bundle import Bundle
+from pcrlog.checkpoint import Checkpoint
+from pcrlog.encoding import decode_base64, decode_hex, parse_decimal, parse_time
+from pcrlog.entry import parse_leaf
+from pcrlog.envelope import Envelope
+from pcrlog.errors import (
+    MalformedError,
+    PcrlogError,
+    TransportError,
+    UncheckedError,
+    UsageError,
+    VerificationError,
+)
+from pcrlog.index_keys import index_keys
+from pcrlog.keys import PublicKey, SigningKey
+from pcrlog.measurement import parse_measurement
+from pcrlog.note import NoteSigner, UnverifiedNote, VerifierKey
+from pcrlog.policy import Policy, parse_duration, semver
+from pcrlog.proof import Proof
+from pcrlog.request import Request
+from pcrlog.seal import Seal
+
+LEAF = tiles.MAX_ENTRY
+LINE = 65_536
+"""What a line of text or a parameter may come to, before anybody looks at it."""
+
+
+@dataclass(frozen=True)
+class Parser:
+    """`read` raises `refusals` alone; `most` is what its callers hand it at most."""
+
+    read: Callable[[bytes], object]
+    refusals: tuple[type[PcrlogError], ...]
+    most: int
+
+
+def text(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    """A parser of text, over bytes; what is no UTF-8 becomes what argv makes of it."""
+    return lambda data: read(data.decode("utf-8", "surrogateescape"))
+
+
+def of_registers(data: bytes) -> object:
+    """The registers in a file that a build has published."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "registers")
+        path.write_bytes(data)
+        return measurements.collect(measurements._read(str(path)))
+
+
+def of_document(data: bytes) -> object:
+    """An attestation document as a person or a server hands it over."""
+    return platform("aws-nitro").parse(decode_input(data)).verify_signature()
+
+
+def of_refusal(data: bytes) -> object:
+    """A log's answer that is no success; it is returned, not raised."""
+    return transport._refusal("https://log.example", "checkpoint", 400, data)
+
+
+def of_placing(data: bytes) -> object:
+    """A log's answer to a submission, and to who asks after one."""
+    kinds: list[Any] = [transport.Placed, transport.Promised, transport._Submission]
+    for kind in kinds[:-1]:
+        try:
+            return transport._decode(data, kind)
+        except TransportError:
+            continue
+    return transport._decode(data, kinds[-1])
+
+
+_MALFORMED = (MalformedError,)
+_KNOWN = (MalformedError, UncheckedError)
+_USAGE = (UsageError,)
+
+PARSERS = {
+    "base64": Parser(text(decode_base64), _MALFORMED, limits.BUNDLE),
+    "hex": Parser(text(decode_hex), _MALFORMED, LINE),
+    "decimal": Parser(text(parse_decimal), _MALFORMED, LINE),
+    "time": Parser(text(parse_time), _MALFORMED, LINE),
+    "note": Parser(UnverifiedNote.parse, _MALFORMED, limits.NOTE),
+    "checkpoint": Parser(text(Checkpoint.parse), _MALFORMED, limits.NOTE),
+    "vkey": Parser(text(VerifierKey.parse), _MALFORMED, LINE),
+    "skey": Parser(text(NoteSigner.parse), _USAGE, LINE),
+    "public key": Parser(PublicKey.from_spki, _KNOWN, limits.SPKI),
+    "private key": Parser(SigningKey.from_pem, _USAGE, limits.KEY_FILE),
+    "seal": Parser(Seal.parse, _KNOWN, LEAF),
+    "envelope": Parser(Envelope.parse, _MALFORMED, limits.ENVELOPE),
+    "statement": Parser(statement.parse, _KNOWN, limits.ENVELOPE),
+    "leaf": Parser(lambda data: parse_leaf(0, data), _KNOWN, LEAF),
+    "index keys": Parser(index_keys, (), LEAF),
+    "request": Parser(Request.parse, (*_KNOWN, VerificationError), 65_536),
+    "tile path": Parser(text(tiles.parse_path), _MALFORMED, LINE),
+    "entry bundle": Parser(lambda d: tiles.parse_bundle(d, 256), _MALFORMED, 1 << 20),
+    "presence": Parser(lambda d: trie.split_proof(d, present=True), _MALFORMED, LINE),
+    "absence": Parser(lambda d: trie.split_proof(d, present=False), _MALFORMED, LINE),
+    "proof": Parser(Proof.parse, _MALFORMED, 203_000),
+    "bundle": Parser(Bundle.parse, _MALFORMED, limits.BUNDLE),
+    "policy": Parser(Policy.parse, _USAGE, limits.POLICY),
+    "duration": Parser(text(parse_duration), _MALFORMED, LINE),
+    "version": Parser(text(semver), _MALFORMED, limits.NAME),
+    "measurement": Parser(text(parse_measurement), _MALFORMED, LINE),
+    "registers": Parser(of_registers, _USAGE, 1 << 18),  # of 1 << 20: time
+    "document": Parser(
+        of_document, (MalformedError, VerificationError), 2 * limits.ATTESTATION
+    ),
+    "CBOR": Parser(cbor.decode, _MALFORMED, limits.ATTESTATION),
+    "COSE": Parser(cose.parse, _MALFORMED, limits.ATTESTATION),
+    "certificate": Parser(lambda d: chain.load([d, d], d), _MALFORMED, 1024),
+    "root": Parser(text(roots.from_pem), _USAGE, limits.POLICY),
+    "refusal": Parser(of_refusal, (), transport.ANSWER),
+    "placing": Parser(of_placing, (TransportError,), transport.ANSWER),
+}
