@@ -129,12 +129,10 @@ class Evaluation:
         """A component's share in link 5 (`number` 3) or 6 (`number` 4)."""
         if part is None:
             return "unchecked"
-        own = part.status[2]
-        if own != "proven":
-            return own
         release = part.releases.newest_valid
         nested = release[1].components if release else None
-        statuses = [part.status[number]]
+        # Not its own link 2 alone: what failed below counts in an incomplete run too.
+        statuses = [part.status[2], part.status[number]]
         if nested:
             statuses.append(part.status[number + 2])
         return links.worst(*statuses)

@@ -1,6 +1,7 @@
 """Whole verifications: what counts for and against a release (sections 1, 2.3, 2.5)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pcrlog.encoding import encode_json, format_time
@@ -24,6 +25,7 @@ from tests.support.scene import (
     Inputs,
     artifact,
     compromise,
+    document,
     retire,
     source,
 )
@@ -1005,6 +1007,37 @@ parts.unchecked(
     _CUT,
     "every new one after 64 is not walked: could not check",
     then(_many(65)),
+)
+
+
+def _base_revoked(s: Stage) -> None:
+    """A part of a part is revoked by the registrar."""
+    base = _numbered(s, 1)
+    s.log.revoke("registrar", "compromised", max(s.log.entries), by=s.log.enrol)
+    s.release(components=(_numbered(s, 2, [base]),))
+
+
+def _stale(s: Stage) -> Inputs:
+    made = then(_base_revoked)(s)
+    now = made.now + DAY + 1
+    return replace(made, now=now, attestation=document(time=now))
+
+
+parts.refuted(
+    "part-of-a-part-revoked",
+    "ppcmffm",
+    "components fail",
+    "a component's own links 5 and 6 count as well",
+    then(_base_revoked),
+)
+parts.refuted(
+    "part-of-a-part-revoked-and-stale",
+    "puuuffu",
+    "log.witnesses unchecked, log.index-monitors unchecked, log.freshness unchecked,"
+    " release.valid unchecked, release.conflict unchecked, release.version unchecked,"
+    " audits.fails unchecked, components fail, policy.links unchecked",
+    "in an incomplete run, evidence against still fails its check and its link",
+    _stale,
 )
 _7 = {"product": {"links": [1, 2, 7]}}
 _NO_CONTROLS = "audits.quorum fail, controls fail, policy.links fail"
