@@ -357,9 +357,11 @@ class Authority:
             self._owners[key.keyid] = name
             self._keys[key.keyid] = key.key
         for keyid, since in self._declared(new):
+            earlier = since < self._since(keyid)
             self._compromises.setdefault(keyid, []).append((new.index, since))
-            self._void.clear()
-            self._states.clear()
+            if earlier:  # to say it again changes no judgement
+                self._void.clear()
+                self._states.clear()
 
     # --- hindsight -------------------------------------------------------------------
 
@@ -389,6 +391,8 @@ class Authority:
         return self._void[one.index]
 
     def _judge_void(self, one: _Accepted) -> bool:
+        # The use of a signer need not be compared: a key in the state has the use that
+        # the last identity before gives it, which is the one it was accepted with.
         if any(
             self._compromised(keyid, one.index, declarer=one.index)
             for keyid in one.identity.signers

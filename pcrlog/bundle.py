@@ -20,7 +20,7 @@ True
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -43,7 +43,7 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class _Answer(_Part, frozen=True):
-    key: Annotated[str, Meta(max_length=512)]
+    key: Annotated[str, Meta(pattern=r"^[!-~]{1,512}\Z")]
     path: Annotated[tuple[_Step, ...], Meta(max_length=limits.TRIE_DEPTH)]
     indices: tuple[_Index, ...]
     other: tuple[_Ref, _Ref] | None = None
@@ -53,11 +53,11 @@ class _Entry(_Part, frozen=True):
     index: _Index
     proof: _Path
     signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=2)]
-    statement: msgspec.Raw
+    statement: dict[str, Any]
 
 
 class _Seal(_Part, frozen=True):
-    leaf: Annotated[str, Meta(max_length=256)]
+    leaf: Annotated[str, Meta(pattern=r"^[\n -~]{0,256}\Z")]
     proof: _Path
 
 
@@ -119,7 +119,7 @@ class Bundle(Struct, frozen=True):
         }
         entries = {
             e.index: Included(
-                Envelope.rebuild(bytes(e.statement), e.signatures),
+                Envelope.rebuild(_payload(e), e.signatures),
                 hashes.path(e.proof),
             )
             for e in raw.entries
@@ -139,6 +139,15 @@ class Bundle(Struct, frozen=True):
         return encode_json(
             _Bundle("pcrlog-bundle/v1", self.note.decode(), seal, *rows, table)
         )
+
+
+def _payload(entry: _Entry) -> bytes:
+    """The bundle is canonical, so these are the bytes that stand in it."""
+    payload = encode_json(entry.statement)
+    if not payload.isascii():
+        message = f"bundle: entry {entry.index} has characters beyond ASCII"
+        raise MalformedError(message)
+    return payload
 
 
 class _Hashes:
@@ -201,5 +210,5 @@ def _raw_answer(key: str, answer: Answer, hashes: _Hashes) -> _Answer:
 
 
 def _raw_entry(index: int, entry: Included, hashes: _Hashes) -> _Entry:
-    payload = msgspec.Raw(entry.envelope.payload)
+    payload = msgspec.json.decode(entry.envelope.payload, type=dict[str, Any])
     return _Entry(index, hashes.refs(entry.proof), entry.envelope.rows, payload)

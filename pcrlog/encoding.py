@@ -138,7 +138,7 @@ def decode_json(data: bytes, kind: type[T], *, ascii_only: bool = True) -> T:
     try:
         value = msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as error:
-        message = f"not the JSON expected here: {error}"
+        message = f"not the JSON expected here: {printable(str(error))}"
         raise MalformedError(message) from error
     if encode_json(value) != data:
         message = (
@@ -158,6 +158,11 @@ def _is_printable(canonical: bytes) -> bool:
     if b"\\" in canonical and b"\\" in _ESCAPE.sub(b"", canonical):
         return False
     return canonical.isascii() and b"\x7f" not in canonical
+
+
+def printable(text: str, most: int = 300) -> str:
+    """Words that quote what came from outside: short, and harmless on a terminal."""
+    return "".join(one if one.isprintable() else "?" for one in text[:most])
 
 
 def shown(text: str | bytes, most: int = 80) -> str:

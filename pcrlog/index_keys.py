@@ -29,6 +29,9 @@ from pcrlog.errors import MalformedError
 from pcrlog.measurement import PLATFORM, spell
 from pcrlog.predicates import NAME, PRODUCT, VERSION
 
+_REMEMBERED = 4096
+"""Bytes of a payload whose keys are remembered."""
+
 
 class _Register(msgspec.Struct):
     name: str
@@ -88,9 +91,17 @@ def index_keys(leaf: bytes) -> tuple[str, ...]:
     return keys_of_payload(payload)
 
 
-@lru_cache(maxsize=256)
 def keys_of_payload(payload: bytes) -> tuple[str, ...]:
-    """The same, of the statement inside an entry's envelope."""
+    """The same, of the statement inside an entry's envelope.
+
+    Remembers the last ones read, unless they are large: few bytes may have many keys.
+    """
+    if len(payload) > _REMEMBERED:
+        return _keys_of(payload)
+    return _remembered_keys_of(payload)
+
+
+def _keys_of(payload: bytes) -> tuple[str, ...]:
     try:
         statement = _decode(payload)
         family = _FAMILY.fullmatch(statement["predicateType"])
@@ -101,6 +112,9 @@ def keys_of_payload(payload: bytes) -> tuple[str, ...]:
     if not isinstance(predicate, dict):
         return ()
     return tuple(dict.fromkeys(_keys(family[1] if family else "", predicate, subject)))
+
+
+_remembered_keys_of = lru_cache(maxsize=64)(_keys_of)
 
 
 def _decode(data: bytes) -> dict[str, Any]:
@@ -119,10 +133,10 @@ _NO_ENVELOPE = (
     TypeError,
     KeyError,
     AttributeError,
-    RecursionError,
     MalformedError,
 )
-"""What it takes to say that bytes are not an envelope, or not a statement."""
+"""What it takes to say that bytes are not an envelope, or not a statement. Not that the
+stack is too small for 512 brackets: then there is no answer, and must be none."""
 
 
 def _member(predicate: dict[str, object], name: str, shape: re.Pattern[str]) -> str:

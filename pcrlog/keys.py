@@ -82,7 +82,10 @@ class PublicKey(Struct, frozen=True):
             check_point(point)
             key = ed25519.Ed25519PublicKey.from_public_bytes(point)
             return cls(keyid_of(spki), ED25519, spki, key)
-        if algorithm == _P256_ALGORITHM:
+        if algorithm.startswith(_P256_ALGORITHM):
+            if algorithm != _P256_ALGORITHM:
+                message = "public key: not a P-256 key in its one DER form"
+                raise MalformedError(message)
             return cls(keyid_of(spki), ECDSA_P256, spki, _p256(point))
         raise UncheckedError(_UNKNOWN)
 

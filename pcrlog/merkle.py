@@ -12,7 +12,7 @@ database or a list can stand behind it.
 ('e3b0c442', '6e340b9c')
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -51,17 +51,18 @@ class Range:
         self.size = size
         self.subtrees = list(subtrees)
 
-    def append(self, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Add one leaf hash; yield each subtree completed: level, index, hash."""
+    def append(self, leaf: bytes) -> tuple[tuple[int, int, bytes], ...]:
+        """Add one leaf hash; each subtree completed: level, index, hash."""
         level, index, node = 0, self.size, leaf
-        yield level, index, node
+        completed = [(level, index, node)]
         # Each trailing one bit of the old size is a subtree that now gets its sibling.
         while index & 1:
             node = node_hash(self.subtrees.pop(), node)
             level, index = level + 1, index >> 1
-            yield level, index, node
+            completed.append((level, index, node))
         self.subtrees.append(node)
         self.size += 1
+        return tuple(completed)
 
     def root(self) -> bytes:
         """The root of the tree over all leaves so far."""
@@ -77,8 +78,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
     """The root over leaf hashes."""
     tree = Range()
     for leaf in leaves:
-        for _ in tree.append(leaf):
-            pass
+        tree.append(leaf)
     return tree.root()
 
 

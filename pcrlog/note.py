@@ -190,7 +190,7 @@ def _parse_line(row: str) -> SignatureLine:
     match = _LINE.fullmatch(row)
     if match:
         data = decode_base64(match[2])
-        if len(data) > _HASH_SIZE:
+        if len(data) > _HASH_SIZE and len(match[1].encode()) <= _MAX_NAME:
             return SignatureLine(match[1], data[:_HASH_SIZE], data[_HASH_SIZE:])
     message = f"expected a signature line '— name base64', found {shown(row)}"
     raise MalformedError(message)

@@ -68,6 +68,8 @@ _DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
 _PARTS = 64
 _NO_KEY = re.compile(rb"[=,\n\[\]{}]")
 """What stands between the end of one key and the beginning of the next."""
+_QUOTED = re.compile(rb"""\"[^"\n]*\"|'[^'\n]*'|#[^\n]*""")
+"""Strings and comments, whose dots part no keys."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
 _SEMVER = re.compile(
@@ -258,7 +260,7 @@ class Policy(Struct, frozen=True):
 def _check_keys(data: bytes) -> None:
     """Tomllib takes the square of the parts of a dotted key; ours have three."""
     parts = 0
-    for piece in data.split(b"."):
+    for piece in _QUOTED.sub(b"", data).split(b"."):
         parts = 0 if _NO_KEY.search(piece) else parts + 1
         if parts > _PARTS:
             message = f"policy: a key has more than {_PARTS} parts"

@@ -97,8 +97,6 @@ class Answers:
         self.opened = opened
         self._bundle = bundle
         self._demands = demands
-        self._recorder = Recorder()
-        self._evidence = Evidence(bundle, opened, self._recorder)
 
     @property
     def size(self) -> int:
@@ -112,16 +110,20 @@ class Answers:
             VerificationError: a proof does not hold, or an entry is malformed.
             UncheckedError: no answer to this key, or an entry of an unknown type.
         """
-        found = self._evidence.ask(key)
-        self._evidence.conclude()
-        _raise(self._recorder, (*ANSWERS[:3], "entries.authority"), self._demands, key)
+        recorder = Recorder()
+        evidence = Evidence(self._bundle, self.opened, recorder)
+        found = evidence.ask(key)
+        evidence.conclude()
+        _raise(recorder, (*ANSWERS[:3], "entries.authority"), self._demands, key)
         return tuple(found)
 
     def ask_if_there(self, key: str) -> tuple[Entry, ...]:
         """The same, but nothing if the bundle does not answer this key."""
-        found = self._evidence.ask_if_there(key)
-        self._evidence.conclude()
-        _raise(self._recorder, ANSWERS[1:3], self._demands, key)
+        recorder = Recorder()
+        evidence = Evidence(self._bundle, self.opened, recorder)
+        found = evidence.ask_if_there(key)
+        evidence.conclude()
+        _raise(recorder, ANSWERS[1:3], self._demands, key)
         return tuple(found)
 
     def newest(self, key: str) -> tuple[tuple[int, ...], tuple[Entry, ...]]:
@@ -218,6 +220,9 @@ class Reader:
         Raises:
             VerificationError: the tiles do not lead from the one to the other.
         """
+        if not 0 < old.size <= new.size:
+            message = f"nothing leads from {old.size} entries to {new.size}"
+            raise VerificationError(message)
         proof = prove_consistency(old.size, new.size, self._nodes(new.size))
         check_consistency(old.size, new.size, proof, old.root, new.root)
         return proof

@@ -35,6 +35,7 @@ from pcrlog.encoding import (
     decode_json,
     encode_json,
     parse_time,
+    printable,
     sha256,
     shown,
 )
@@ -134,7 +135,7 @@ def predicate_type_of(payload: bytes) -> str:
     try:
         return msgspec.json.decode(payload, type=_Head).predicate_type
     except (ValueError, RecursionError) as error:
-        message = f"not a statement: {error}"
+        message = f"not a statement: {printable(str(error))}"
         raise MalformedError(message) from error
 
 

@@ -26,7 +26,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import msgspec
 from msgspec import Struct
 
-from pcrlog.encoding import sha256, shown
+from pcrlog.encoding import printable, sha256, shown
 from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
 
@@ -195,6 +195,9 @@ class Client:
                 ) as response:
                     if body is None and response.is_redirect:
                         where = urljoin(where, response.headers["Location"])
+                        if self.url.startswith("https:") and where.startswith("http:"):
+                            message = f"{self.url} leads to plain http: {shown(where)}"
+                            raise TransportError(message)
                         continue
                     # A problem is as long as it is, whatever was asked for.
                     bound = most if response.status_code == _OK else max(most, ANSWER)
@@ -317,7 +320,8 @@ def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError) as error:
-        message = f"the log's answer is not what its interface promises: {error}"
+        why = printable(str(error))
+        message = f"the log's answer is not what its interface promises: {why}"
         raise TransportError(message) from error
 
 
@@ -342,8 +346,7 @@ def _refused(problem: _Problem, status: int) -> RefusedError:
 def _words(problem: _Problem) -> str:
     found = [problem.title, problem.detail, problem.advice]
     words = ". ".join(text.rstrip(".") for text in found if text)
-    # Somebody else's, on the way to a terminal.
-    return "".join(one if one.isprintable() else "?" for one in words)
+    return printable(words, ANSWER)
 
 
 def fetch_file(url: str, most: int) -> str:

@@ -19,6 +19,7 @@ An array becomes a tuple, a map a dict.
 
 from typing import TypeAlias
 
+from pcrlog.encoding import shown
 from pcrlog.errors import MalformedError
 
 Value: TypeAlias = (
@@ -158,7 +159,7 @@ def _map(at: int, items: list[Value]) -> dict[int | str, Value]:
             found = type(key).__name__
             raise _malformed(at, "a map whose keys are integers or text", found)
         if key in result:
-            raise _malformed(at, "a map with each key once", f"{key!a} again")
+            raise _malformed(at, "a map with each key once", f"{shown(str(key))} again")
         result[key] = value
     return result
 

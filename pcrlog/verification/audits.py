@@ -35,6 +35,8 @@ class Audits:
         self.subject = releases.subject
         self.rules = releases.rules
         self._release = releases.newest_valid
+        # By auditor and commit: whether a fail stands there. Many may build on one.
+        self._failed: dict[tuple[str, str], bool] = {}
 
     def auditors_of(self, scope: str) -> list[str]:
         """The auditors that count for a scope; those of an unknown one are all."""
@@ -210,8 +212,11 @@ class Audits:
         """Whether all that a review builds on stands; a basis may have expired."""
         if audit.basis is None:
             return True
-        pool = self._reviews_of(audit.issuer, audit.basis.commit)
-        if depth >= limits.BASIS_CHAIN or any(self._fails_in(pool)):
+        place = (audit.issuer, audit.basis.commit)
+        pool = self._reviews_of(*place)
+        if place not in self._failed:
+            self._failed[place] = any(self._fails_in(pool))
+        if depth >= limits.BASIS_CHAIN or self._failed[place]:
             return False
         return any(
             one.sha256 == audit.basis.sha256

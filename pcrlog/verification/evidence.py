@@ -14,7 +14,7 @@ from pcrlog import trie
 from pcrlog.authority import Authority, check_target
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint, cosignatures, open_checkpoint
-from pcrlog.encoding import format_time
+from pcrlog.encoding import format_time, printable
 from pcrlog.entry import Entry, read_entry
 from pcrlog.errors import (
     MalformedError,
@@ -68,7 +68,7 @@ def open_log(
     log = policy.logs.get(origin)
     if log is None:
         expected = f"a log of the policy: {', '.join(policy.logs)}"
-        recorder.note("log.signature", "unchecked", expected, origin)
+        recorder.note("log.signature", "unchecked", expected, printable(origin))
         return None
     try:
         checkpoint = open_checkpoint(note, log.key)

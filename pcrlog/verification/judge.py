@@ -72,12 +72,13 @@ class Judge(Struct, frozen=True):
                 to speak.
         """
         for candidate, revocation in revocations(said):
-            if lifting is not None and (
-                revocation.reason not in _REASONS or self.silent(candidate, lifting)
+            # First what is cheap: a log may hold hundreds about something else.
+            if revocation.statement is not None and not (
+                revocation.statement == entry.sha256 and self._effective(revocation)
             ):
                 continue
-            if revocation.statement is None or (
-                revocation.statement == entry.sha256 and self._effective(revocation)
+            if lifting is None or not (
+                revocation.reason not in _REASONS or self.silent(candidate, lifting)
             ):
                 return candidate
         return None

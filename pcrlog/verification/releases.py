@@ -35,6 +35,9 @@ class Releases:
         self.subject = subject
         self.rules = rules
         self._registers = registers
+        # By index: whether it conflicts no longer. Each is asked once, however many
+        # releases it might contradict.
+        self._settled: dict[int, bool] = {}
 
     @cached_property
     def matching(self) -> list[tuple[Entry, Release]]:
@@ -85,12 +88,17 @@ class Releases:
         return [
             (entry, rival)
             for entry, release in self.matching
-            if not self._withdrawn(entry)
+            if not self._is_settled(entry)
             for rival in self.subject.rivals.get(release.version, ())
-            if _differs(entry, release, rival) and not self._withdrawn(rival)
+            if _differs(entry, release, rival) and not self._is_settled(rival)
         ]
 
-    def _withdrawn(self, rival: Entry) -> bool:
+    def _is_settled(self, rival: Entry) -> bool:
+        if rival.index not in self._settled:
+            self._settled[rival.index] = self._settle(rival)
+        return self._settled[rival.index]
+
+    def _settle(self, rival: Entry) -> bool:
         """Whether a release no longer conflicts: void, or revoked by who may lift."""
         if self.judge.authority.is_void(rival):
             return True
@@ -112,7 +120,7 @@ class Releases:
     def below_lowest(self) -> bool:
         """Whether the policy refuses the version that this measurement counts as."""
         wanted = self.rules.lowest_version
-        if wanted is None or not self.subject.releases:
+        if wanted is None or not self.matching:
             return False
         try:
             return semver(self.lowest_version()) < semver(wanted)

@@ -1165,7 +1165,7 @@ unknown.verified(
 def _with_member(s: Stage) -> Inputs:
     at = s.release()
     payload = s.log.entries[at].envelope.payload
-    strange = payload.replace(b'"issued"', b'"hardware":"x","issued"')
+    strange = payload.replace(b'"identity"', b'"hardware":"x","identity"', 1)
     s.log.append(sign_envelope(strange, [key(PROVIDER)]), force=True)
     return s.inputs()
 

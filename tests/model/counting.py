@@ -205,7 +205,7 @@ class Counting:
     @cached_property
     def too_low(self) -> bool:
         """Version: lower than the policy asks for, or not SemVer."""
-        if self.rules.lowest_version is None:
+        if self.rules.lowest_version is None or not self.matching:
             return False
         least = precedence(self.rules.lowest_version)
         assert least is not None

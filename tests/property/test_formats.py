@@ -23,6 +23,8 @@ SEEDS = HASHES
 U63 = st.integers(0, 2**63 - 1)
 TEXT = st.characters(exclude_categories=["Cs"]).filter(lambda c: c >= " ")
 LINES = st.text(TEXT, max_size=20)
+PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+VISIBLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 NAMES = st.text(
     TEXT.filter(lambda c: c != "+" and not c.isspace()), min_size=1, max_size=20
 )
@@ -225,9 +227,9 @@ INCLUDED = st.builds(
 
 @given(
     LINES,
-    LINES,
+    st.text(PRINTABLE, max_size=20),
     PATHS,
-    st.dictionaries(LINES, ANSWERS, max_size=4),
+    st.dictionaries(st.text(VISIBLE, min_size=1, max_size=20), ANSWERS, max_size=4),
     st.dictionaries(st.integers(0, 2**53 - 1), INCLUDED, max_size=4),
 )
 def test_any_bundle_is_read_as_it_was_written(
@@ -252,7 +254,8 @@ def assert_own_errors(form: Format, data: bytes) -> None:
         again = form.recode(data)
     except form.refusals:
         return
-    assert again == data
+    # The one line of all formats that is read and dropped.
+    assert again == data or data.startswith(b"c2sp.org/tlog-proof@v1\nextra ")
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -365,7 +365,7 @@ def small(answers: int = 0, entries: int = 0) -> Bundle:
         b"n",
         b"s",
         (),
-        {f"key {n:04}": Answer((), b"") for n in range(answers)},
+        {f"key-{n:04}": Answer((), b"") for n in range(answers)},
         {n: Included(envelope, ()) for n in range(entries)},
     )
 
