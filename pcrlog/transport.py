@@ -1,4 +1,4 @@
-"""The network: the one module of pcrlog that opens a socket.
+"""The network: with `connection`, all of pcrlog that opens a socket.
 
 `Client` speaks to a log by HTTP: it is the `Fetch` that a `reader.Reader` takes, and it
 submits. `fetch_attestation` asks an enclave for a document, and tells what the
@@ -15,17 +15,17 @@ read, cookies not at all.
 import contextlib
 import http.client
 import ipaddress
-import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from pcrlog import connection
+from pcrlog.connection import HEADERS, alarm, bounded, cause, pieces
 from pcrlog.encoding import printable, sha256, shown
 from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
@@ -37,19 +37,14 @@ ATTESTATION_ANSWER = 65_536
 """A document in hex, generously."""
 ANSWER = 131_072
 """A log's answer to a submission: an envelope's proof, or a problem."""
-TIMEOUT = 10.0
-"""Seconds without a byte after which a connection is given up."""
 _PAUSES = (0.2, 1.0)
 """Seconds before asking for the second and the third, last, time."""
 _LONGEST_PAUSE = 10.0
-_CHUNK = 16_384
 _REDIRECTS = 6
 _AGAIN = frozenset({429, 502, 503, 504})
 _OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
 _CLIENT_ERRORS = range(400, 500)
 T = TypeVar("T")
-
-_HEADERS = {"User-Agent": "pcrlog", "Accept": "*/*"}
 
 
 class RefusedError(PcrlogError):
@@ -180,7 +175,7 @@ class Client:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - came with it
 
         if self._session is None:
-            self._session = _new_session()
+            self._session = connection.new_session()
         where = f"{self.url}/{path}"
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
@@ -190,7 +185,7 @@ class Client:
                     where,
                     data=body,
                     headers=headers,
-                    timeout=(TIMEOUT, TIMEOUT + longer),
+                    timeout=(connection.TIMEOUT, connection.TIMEOUT + longer),
                     stream=True,
                 ) as response:
                     if body is None and response.is_redirect:
@@ -201,119 +196,15 @@ class Client:
                         continue
                     # A problem is as long as it is, whatever was asked for.
                     bound = most if response.status_code == _OK else max(most, ANSWER)
-                    data = _bounded(_pieces(response.raw), bound, where)
+                    data = bounded(pieces(response.raw), bound, where)
                     after = response.headers.get("Retry-After", "")
                     told = after.isascii() and after.isdigit()
                     return response.status_code, data, float(after) if told else 0.0
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            message = f"could not ask {self.url}: {_cause(error)}"
+            message = f"could not ask {self.url}: {cause(error)}"
             raise _NoAnswerError(message) from error
         message = f"{self.url} leads elsewhere {_REDIRECTS} times"
         raise TransportError(message)
-
-
-def _new_session() -> "requests.Session":
-    """A session that goes nowhere by itself, keeps no cookies, and waits not for ever.
-
-    requests reads the whole body of a redirect, even one that it is not to follow.
-    """
-    import requests  # noqa: PLC0415 - as above
-    import urllib3  # noqa: PLC0415
-
-    class Connection(urllib3.connection.HTTPConnection):
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
-            with _alarm(self.sock):
-                return super().getresponse()
-
-    class SafeConnection(urllib3.connection.HTTPSConnection):
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
-            with _alarm(self.sock):
-                return super().getresponse()
-
-    class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection  # type: ignore[mutable-override] # as above
-
-    class SafePool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = SafeConnection  # type: ignore[mutable-override] # as above
-
-    class Adapter(requests.adapters.HTTPAdapter):
-        def build_response(
-            self, req: requests.PreparedRequest, resp: urllib3.BaseHTTPResponse
-        ) -> requests.Response:
-            # Where requests finds cookies; Python's jar warns of odd ones at length.
-            head = getattr(resp, "_original_response", None)
-            if head is not None:
-                del head.msg["Set-Cookie"]
-            return super().build_response(req, resp)
-
-    class Session(requests.Session):
-        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-            return None
-
-    session, adapter = Session(), Adapter()
-    pools = {"http": Pool, "https": SafePool}
-    adapter.poolmanager.pool_classes_by_scheme = pools
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    session.headers.update(_HEADERS)
-    return session
-
-
-@contextlib.contextmanager
-def _alarm(sock: socket.socket) -> Iterator[None]:
-    """End a connection whose head does not end; its own timeout is that of one byte."""
-    over = threading.Event()
-
-    def end() -> None:
-        over.set()
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(2 * TIMEOUT + (sock.gettimeout() or 0), end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (OSError, http.client.HTTPException):
-        if not over.is_set():
-            raise
-    finally:
-        timer.cancel()
-    # A head that was cut off may look like a whole one.
-    if over.is_set():
-        message = "the answer does not come to an end"
-        raise TransportError(message)
-
-
-class _Body(Protocol):
-    def read1(self, amount: int, /) -> bytes: ...
-
-
-def _pieces(raw: _Body) -> Iterator[bytes]:
-    """A body as it comes, for as long as that may take in all."""
-    ends = time.monotonic() + 3 * TIMEOUT
-    while piece := raw.read1(_CHUNK):
-        if time.monotonic() > ends:
-            message = "the answer does not come to an end"
-            raise TransportError(message)
-        yield piece
-
-
-def _bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > most:
-            message = f"the answer of {where} has more than {most} bytes"
-            raise TransportError(message)
-    return bytes(data)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: requests wraps it three times, each wordier."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return str(error) or type(error).__name__
 
 
 def _decode(body: bytes, kind: type[T]) -> T:
@@ -406,13 +297,13 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
         with contextlib.closing(_connection(parts.scheme, host, port)) as line:
             line.connect()
             binding = _binding(line.sock)
-            line.request("GET", target, headers=_HEADERS)
-            with _alarm(line.sock):
+            line.request("GET", target, headers=HEADERS)
+            with alarm(line.sock):
                 response = line.getresponse()
             with response:
                 return Attested(_answer(response, url), binding)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        message = f"could not ask the enclave at {url}: {_cause(error)}"
+        message = f"could not ask the enclave at {url}: {cause(error)}"
         raise TransportError(message) from error
 
 
@@ -425,13 +316,15 @@ def _is_loopback(host: str) -> bool:
 
 def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
     if scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        return http.client.HTTPConnection(host, port, timeout=connection.TIMEOUT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # The attestation vouches for the certificate; an authority's word adds nothing.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    return http.client.HTTPSConnection(
+        host, port, timeout=connection.TIMEOUT, context=context
+    )
 
 
 def _binding(sock: object) -> dict[str, bytes] | None:
@@ -457,4 +350,4 @@ def _answer(response: http.client.HTTPResponse, url: str) -> bytes:
     if response.status != _OK:
         message = f"{url} answered {response.status}, want 200 and a document"
         raise TransportError(message)
-    return _bounded(_pieces(response), ATTESTATION_ANSWER, url)
+    return bounded(pieces(response), ATTESTATION_ANSWER, url)

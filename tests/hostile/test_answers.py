@@ -102,7 +102,7 @@ ASKING: list[threading.Thread] = []
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(transport, "_PAUSES", ())
-    monkeypatch.setattr(transport, "TIMEOUT", PATIENCE)
+    monkeypatch.setattr("pcrlog.connection.TIMEOUT", PATIENCE)
     servers: list[Server] = []
 
     def begin(

@@ -324,7 +324,7 @@ def test_an_enclave_that_is_slow_is_given_up(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 1000.0])
-    monkeypatch.setattr("pcrlog.transport.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("pcrlog.connection.time.monotonic", lambda: next(times))
     server.then(200, b"document")
     with pytest.raises(TransportError):
         fetch_attestation(server.url, NONCE)

@@ -1,0 +1,146 @@
+"""Connections that come to an end: what `transport` asks with.
+
+Whoever answers may be slow, endless or elsewhere. A head has a deadline beside the
+timeout of each byte, a body one too and a largest size; a redirect is not followed and
+its body not read; cookies are not looked at.
+
+`requests` costs 90 ms to import, so it is imported with the first session.
+"""
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from pcrlog.errors import TransportError
+
+if TYPE_CHECKING:
+    import requests
+
+TIMEOUT = 10.0
+"""Seconds without a byte after which a connection is given up."""
+HEADERS = {"User-Agent": "pcrlog", "Accept": "*/*"}
+_CHUNK = 16_384
+_NO_END = "the answer does not come to an end"
+
+
+def new_session() -> "requests.Session":
+    """A session that goes nowhere by itself, keeps no cookies, and waits not for ever.
+
+    requests reads the whole body of a redirect, even one that it is not to follow.
+    """
+    import requests  # noqa: PLC0415 - 90 ms
+    import urllib3  # noqa: PLC0415
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
+            with alarm(self.sock):
+                return super().getresponse()
+
+    class SafeConnection(urllib3.connection.HTTPSConnection):
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
+            with alarm(self.sock):
+                return super().getresponse()
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection  # type: ignore[mutable-override] # as above
+
+    class SafePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = SafeConnection  # type: ignore[mutable-override] # as above
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def build_response(
+            self, req: requests.PreparedRequest, resp: urllib3.BaseHTTPResponse
+        ) -> requests.Response:
+            # Where requests finds cookies; Python's jar warns of odd ones at length.
+            head = getattr(resp, "_original_response", None)
+            if head is not None:
+                del head.msg["Set-Cookie"]
+            return super().build_response(req, resp)
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+            return None
+
+    session, adapter = Session(), Adapter()
+    pools = {"http": Pool, "https": SafePool}
+    adapter.poolmanager.pool_classes_by_scheme = pools
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers.update(HEADERS)
+    return session
+
+
+@contextlib.contextmanager
+def alarm(sock: socket.socket) -> Iterator[None]:
+    """End a connection whose head does not end; its own timeout is that of one byte.
+
+    Raises:
+        TransportError: it did not.
+    """
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(2 * TIMEOUT + (sock.gettimeout() or 0), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+    # A head that was cut off may look like a whole one.
+    if over.is_set():
+        raise TransportError(_NO_END)
+
+
+class Body(Protocol):
+    """Whatever can be read piece by piece."""
+
+    def read1(self, amount: int, /) -> bytes:
+        """Some bytes, at most `amount`; none at the end."""
+        ...
+
+
+def pieces(raw: Body) -> Iterator[bytes]:
+    """A body as it comes.
+
+    Raises:
+        TransportError: it takes longer than a body may take in all.
+    """
+    ends = time.monotonic() + 3 * TIMEOUT
+    while piece := raw.read1(_CHUNK):
+        if time.monotonic() > ends:
+            raise TransportError(_NO_END)
+        yield piece
+
+
+def bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
+    """All of a body, of at most `most` bytes.
+
+    Raises:
+        TransportError: it has more.
+    """
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > most:
+            message = f"the answer of {where} has more than {most} bytes"
+            raise TransportError(message)
+    return bytes(data)
+
+
+def cause(error: BaseException) -> str:
+    """The innermost reason: requests wraps it three times, each wordier."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
