@@ -25,11 +25,11 @@ from log_server.problems import (
     WrongLogError,
 )
 from pcrlog import limits
-from pcrlog.authority import Authority
+from pcrlog.authority import Authority, check_target
 from pcrlog.encoding import parse_time
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.envelope import FIRST_BYTE
-from pcrlog.errors import MalformedError
+from pcrlog.errors import MalformedError, VerificationError
 from pcrlog.index_keys import by, of_version
 from pcrlog.predicates import REGISTRAR, Audit, Identity, Release, Revocation
 from pcrlog.statement import MEASUREMENT_REASONS, require_known
@@ -149,23 +149,10 @@ def _check_target(view: View, entry: Entry, revocation: Revocation) -> None:
         return
     index = view.index_of(bytes.fromhex(revocation.statement))
     target = None if index is None else _entry(view, index)
-    if target is None:
-        message = f"no statement {revocation.statement} is in this log yet"
-        raise TargetError(message)
-    predicate = target.predicate
-    if not isinstance(predicate, Release | Audit):
-        message = f"statement {target.index} is neither a release nor an audit"
-        raise TargetError(message)
-    if predicate.issuer != revocation.issuer:
-        message = f"statement {target.index} is by {predicate.issuer}, not your own"
-        raise TargetError(message)
-    ours = (revocation.platform, revocation.identity, entry.statement.registers)
-    theirs = (predicate.platform, predicate.identity, target.statement.registers)
-    if ours != theirs:
-        message = (
-            f"platform, identity and subject are not those of statement {target.index}"
-        )
-        raise TargetError(message)
+    try:
+        check_target(entry, {} if target is None else {target.sha256: target})
+    except VerificationError as error:
+        raise TargetError(str(error)) from error
 
 
 class _Reading:

@@ -29,6 +29,7 @@ from pcrlog.errors import (
 )
 from pcrlog.merkle import (
     HASH_SIZE,
+    Node,
     Proof,
     check_consistency,
     check_inclusion,
@@ -292,22 +293,9 @@ class Reader:
             self._tiles[path] = self._fetch(path, most)
         return self._tiles[path]
 
-    def _nodes(self, size: int) -> "_Nodes":
-        return _Nodes(self, size)
-
-    def hashes(self, level: int, index: int, size: int) -> bytes:
-        """The hashes of a tile, unverified: for proofs that are then checked."""
-        return self._tile(level, index, size)[0]
-
-
-class _Nodes:
-    """A `merkle.Node` over a reader's tiles, for a tree of `size`."""
-
-    def __init__(self, reader: Reader, size: int) -> None:
-        self._node = node_reader(lambda level, index: reader.hashes(level, index, size))
-
-    def __call__(self, level: int, index: int) -> bytes:
-        return self._node(level, index)
+    def _nodes(self, size: int) -> Node:
+        """Nodes, unverified: for proofs that are then checked."""
+        return node_reader(lambda level, index: self._tile(level, index, size)[0])
 
 
 def read_statement(index: int, leaf: bytes) -> Entry:

@@ -26,8 +26,7 @@ from pcrlog.encoding import decode_base64, decode_hex
 from pcrlog.errors import MalformedError, UsageError
 
 _TEXT = 3 * limits.ATTESTATION
-"""The longest document in hex, with a CR LF after each four digits or more."""
-"""A document in hex, and a few newlines."""
+"""The longest document in hex, with line ends at every second digit even."""
 _FIRST = (b"\x84", b"\x9f", b"\xd2")
 """A CBOR array of four, one of indefinite length, tag 18."""
 _FIRST_IN_HEX = tuple(byte.hex() for byte in _FIRST)
