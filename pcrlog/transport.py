@@ -194,6 +194,8 @@ class Client:
                             message = f"{self.url} leads to plain http: {shown(where)}"
                             raise TransportError(message)
                         continue
+                    # requests asks for gzip, and leaves it to whoever reads.
+                    response.raw.decode_content = True
                     # A problem is as long as it is, whatever was asked for.
                     bound = most if response.status_code == _OK else max(most, ANSWER)
                     data = bounded(pieces(response.raw), bound, where)

@@ -1,8 +1,10 @@
 """The network: sizes, retries, redirects, problems, and what a connection shows."""
 
+import gzip
 import json
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -256,6 +258,22 @@ def test_a_recipe_is_fetched_by_https_alone() -> None:
     for url in ("http://git.example/recipe", "git+https://git.example/r", "recipe"):
         with pytest.raises(UsageError, match="sha256"):
             transport.fetch_file(url, 10)
+
+
+def test_a_compressed_answer_is_what_was_compressed(server: Server) -> None:
+    server.then(200, gzip.compress(b"x" * 5000), Content_Encoding="gzip")
+    assert Client(server.url)("api/v1/bundle", 5000) == b"x" * 5000
+
+
+def test_a_compressed_answer_is_bounded_by_what_it_becomes(server: Server) -> None:
+    server.then(200, gzip.compress(bytes(32 << 20)), Content_Encoding="gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(TransportError, match="more than 5000 bytes"):
+            Client(server.url)("api/v1/bundle", 5000)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_recipe_is_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
