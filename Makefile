@@ -58,7 +58,7 @@ ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
 .PHONY: help demo serve bench fuzz test cov floor ci fmt lint types imports docs
-.PHONY: wheel lock setup clean
+.PHONY: fuzz-if-possible wheel lock setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ $(VENV)/.fuzz-installed: requirements/fuzz.txt $(DEV)
 	@$(PY) $(LOCKED) $(PIP_BINARY) -r requirements/fuzz.txt
 	@touch $@
 
+# They come for few systems only; their tests are skipped without them, and say so.
+fuzz-if-possible: $(DEV)
+	@$(MAKE) --silent $(VENV)/.fuzz-installed || echo 'No atheris or schemathesis here.'
+
 # --- test -----------------------------------------------------------------------------
 test: $(DEV) ## Run the tests; PYTEST_ARGS='-k note' chooses some, COVERAGE=1 measures
 	@$(PY) $(if $(COVERAGE),-m coverage run) -m pytest $(PYTEST_ARGS)
@@ -98,7 +102,7 @@ docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
 
 # --- check ----------------------------------------------------------------------------
-ci: lint types imports cov wheel demo ## Everything that CI checks, quick checks first
+ci: fuzz-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
 
 fmt: $(DEV) ## Format the code and sort its imports
 	@$(PY) -m ruff check --quiet --select I --fix $(CODE)
