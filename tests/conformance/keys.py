@@ -111,6 +111,10 @@ def _spellings() -> Iterator[tuple[str, str, bytes, str]]:
         + ed[-32:],
         "ed25519-with-unused-bits": ed[:11] + b"\1" + ed[12:],
         "p256-and-a-byte": P256 + b"\0",
+        "p256-with-null-after-the-curve": b"\x30\x5b\x30\x15"
+        + P256[4:23]
+        + b"\x05\x00"
+        + P256[23:],
         "p256-compressed": _p256(short),
         "p256-hybrid": _p256(bytes([6 | point[-1] & 1]) + point[1:]),
         "p256-infinity": _p256(b"\0"),

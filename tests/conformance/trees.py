@@ -2,7 +2,7 @@
 
 from pcrlog import limits, merkle, trie
 from pcrlog.checkpoint import cosign
-from pcrlog.encoding import encode_base64
+from pcrlog.encoding import encode_base64, sha256
 from pcrlog.index_keys import key_hash
 from pcrlog.note import NoteSigner, UnverifiedNote
 from pcrlog.proof import Proof
@@ -449,7 +449,21 @@ def _notes(family: Family, signer: NoteSigner, text: str, note: bytes) -> None:
         note=note + stranger * 63,
         vkey=vkey,
     )
+    for length in (255, 256):
+        named = f"— {'a' * length} {encode_base64(bytes(8))}\n".encode()
+        expect: str | dict[str, int] = {"size": 7} if length == 255 else "malformed"
+        family.case(
+            f"name-of-{length}-bytes",
+            "a name is 1 to 255 bytes",
+            "checkpoint",
+            expect,
+            note=note + named,
+            vkey=vkey,
+        )
+    weak = bytes([1]) + b"\1" + bytes(31)
+    point = sha256(b"log.example/pcr\n" + weak)[:4].hex()
     for name, bad in (
+        ("vkey-of-small-order", f"log.example/pcr+{point}+{encode_base64(weak)}"),
         ("vkey-hash", vkey.replace(vkey.split("+")[1], "00000000")),
         ("vkey-name", vkey.replace("log.example", "log example", 1)),
         (
