@@ -35,8 +35,15 @@ class Stage:
             "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
             "PCRLOG_STATE": str(folder / "state"),
         }
+        # The commands write to a pipe, and the pipe to this terminal, two columns in.
+        # Into a file it is the same story for everybody: readline, which pytest loads,
+        # exports the size of a terminal that need not be there.
+        self._env.pop("COLUMNS", None)
+        if sys.stdout.isatty():
+            self._env["COLUMNS"] = str(
+                os.get_terminal_size(sys.stdout.fileno()).columns - 2
+            )
         if self._colour:
-            # The commands write to a pipe, and the pipe to this terminal.
             self._env["FORCE_COLOR"] = "1"
 
     def say(self, text: str) -> None:

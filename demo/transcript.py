@@ -16,6 +16,11 @@ def transcript(output: str) -> str:
     """The scenes for the README, as a Markdown block between its two markers."""
     scenes = re.split(r"\n(?=\d+\. )", output)
     shown = [scene for scene in scenes if scene.startswith(_SCENES)]
+    if len(shown) != len(_SCENES):
+        message = (
+            f"expected the output of python -m demo; found {len(shown)} of its scenes"
+        )
+        raise SystemExit(message)
     text = "\n".join("\n".join(_lines(scene)) for scene in shown)
     return f"{_BEGIN}\n{text}\n{_END}"
 
