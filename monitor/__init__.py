@@ -1,0 +1,1 @@
+"""The log's two watchers: a monitor that reads everything, a witness that cosigns."""
