@@ -221,10 +221,10 @@ class Config:
         Raises:
             UsageError: a file cannot be read, or says what makes no sense.
         """
-        settings = cls.parse(_read(path))
+        settings = cls.parse(read_file(path))
         folder = path.resolve().parent
-        policy = Policy.parse(_read(folder / settings.policy))
-        return cls(folder, settings, policy, _choose(policy, settings.log))
+        policy = Policy.parse(read_file(folder / settings.policy))
+        return cls(folder, settings, policy, choose_log(policy, settings.log))
 
     @property
     def state(self) -> Path:
@@ -290,7 +290,12 @@ def _check(settings: Settings) -> None:
             seconds(duration)
 
 
-def _choose(policy: Policy, name: str | None) -> Log:
+def choose_log(policy: Policy, name: str | None) -> Log:
+    """The log of that name, or the only one.
+
+    Raises:
+        UsageError: there is none, or there are several and none was named.
+    """
     if name is None and len(policy.logs) == 1:
         [log] = policy.logs.values()
         return log
@@ -300,7 +305,12 @@ def _choose(policy: Policy, name: str | None) -> Log:
     return policy.logs[name]
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A file, at most as large as a policy may be.
+
+    Raises:
+        UsageError: it cannot be read, or is larger.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limits.POLICY + 1)

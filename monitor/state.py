@@ -177,6 +177,11 @@ class State:
         )
         return [(seq, msgspec.json.decode(text, type=Alert)) for seq, text in rows]
 
+    def newest_seq(self) -> int:
+        """The number of the newest alert; 0 before the first."""
+        row = self._database.execute("select max(seq) from alert").fetchone()
+        return row[0] or 0
+
     def newest_alerts(self, most: int) -> list[tuple[int, Alert]]:
         """The newest alerts, newest first."""
         rows = self._database.execute(
