@@ -69,3 +69,43 @@ create table sink (
   failing integer,                      -- unix seconds since when it refuses, or null
   problem text                          -- what it last said, or null
 ) strict;
+
+-- database: witness.db
+-- Written by the witness alone, before it answers. Trusted for the one thing that a
+-- witness promises: its cosignatures of a log lie on one history. So it is never deleted,
+-- and never put back from a copy: then the key is at its end (docs/witness.md).
+
+create table witness (
+  -- One row: whose memory this is.
+  id integer primary key check (id = 1),
+  vkey text not null,                   -- the witness's key; another one is refused
+  began integer not null                -- unix seconds; when it was made
+) strict;
+
+create table cosigned (
+  -- The newest checkpoint of each log that was cosigned.
+  origin text primary key,
+  size integer not null check (size >= 0), -- never goes back
+  root blob not null check (length(root) = 32), -- never another one of the same size
+  time integer not null check (time > 0), -- unix seconds of our line; never goes back
+  note text not null                    -- the checkpoint, the log's line and ours
+) strict, without rowid;
+
+create trigger if not exists cosigned_never_goes_back before update on cosigned
+when new.size < old.size or new.time < old.time or new.origin <> old.origin
+  or (new.size = old.size and new.root <> old.root)
+begin select raise(abort, 'a cosigned checkpoint never goes back'); end;
+
+create trigger if not exists cosigned_is_never_forgotten before delete on cosigned
+begin select raise(abort, 'a cosigned checkpoint is never forgotten'); end;
+
+create table fork (
+  -- Two checkpoints of one size that a log signed: evidence, at most a few a log.
+  origin text not null,
+  root blob not null,                   -- of the second one, which was refused
+  size integer not null,
+  ours text not null,                   -- the note that was cosigned
+  theirs text not null,                 -- the note that was refused, as it came
+  time integer not null,                -- unix seconds
+  primary key (origin, root)
+) strict, without rowid;
