@@ -85,8 +85,9 @@ def alarm(sock: socket.socket) -> Iterator[None]:
 
     def end() -> None:
         over.set()
+        # TLS's own shutdown would also take its state away, under whoever reads.
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(2 * TIMEOUT + (sock.gettimeout() or 0), end)
     timer.daemon = True

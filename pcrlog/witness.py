@@ -71,9 +71,12 @@ class AddCheckpoint(Struct, frozen=True):
             message = f"{len(rows)} hashes in a proof, at most {limits.PROOF_HASHES}"
             raise MalformedError(message)
         proof = tuple(decode_base64(row) for row in rows)
-        if any(len(one) != HASH_SIZE for one in proof):
-            message = f"expected hashes of {HASH_SIZE} bytes"
-            raise MalformedError(message)
+        for one in proof:
+            if len(one) != HASH_SIZE:
+                message = (
+                    f"expected hashes of {HASH_SIZE} bytes, found one of {len(one)}"
+                )
+                raise MalformedError(message)
         old = parse_decimal(first.removeprefix(_OLD), limits.TREE_SIZE)
         return cls(old, proof, note)
 

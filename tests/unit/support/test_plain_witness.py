@@ -237,3 +237,18 @@ def test_keys_of_another_type_or_hash_are_no_logs(kat: dict[str, Any]) -> None:
     witness = PlainWitness("w.example")
     with witness, pytest.raises(ValueError, match=r"w\.example"):
         witness.add_log(witness.vkey)
+
+
+def fail(server: Any, error: Exception) -> None:
+    try:
+        raise error
+    except (OSError, ZeroDivisionError):
+        server.handle_error()
+
+
+def test_what_is_wrong_with_the_witness_itself_is_not_hidden() -> None:
+    server = PlainWitness("w.example")._server
+    server.server_close()
+    fail(server, ConnectionResetError())
+    with pytest.raises(ZeroDivisionError):
+        fail(server, ZeroDivisionError())
