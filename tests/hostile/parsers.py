@@ -34,6 +34,7 @@ from pcrlog.policy import Policy, parse_duration, semver
 from pcrlog.proof import Proof
 from pcrlog.request import Request
 from pcrlog.seal import Seal
+from pcrlog.witness import REQUEST, AddCheckpoint, parse_lines, parse_size
 
 LEAF = tiles.MAX_ENTRY
 LINE = 65_536
@@ -103,6 +104,9 @@ PARSERS = {
     "statement": Parser(statement.parse, _KNOWN, limits.ENVELOPE),
     "leaf": Parser(lambda data: parse_leaf(0, data), _KNOWN, LEAF),
     "index keys": Parser(index_keys, (), LEAF),
+    "add-checkpoint": Parser(AddCheckpoint.parse, _MALFORMED, REQUEST),
+    "a witness's size": Parser(parse_size, _MALFORMED, LINE),
+    "signature lines": Parser(parse_lines, _MALFORMED, limits.NOTE),
     "request": Parser(Request.parse, (*_KNOWN, VerificationError), 65_536),
     "tile path": Parser(text(tiles.parse_path), _MALFORMED, LINE),
     "entry bundle": Parser(lambda d: tiles.parse_bundle(d, 256), _MALFORMED, 1 << 20),
