@@ -20,7 +20,10 @@ from pcrlog.predicates import Component
 from pcrlog.proof import Proof
 from pcrlog.seal import Seal
 from tests.support.memory_log import MemoryLog, key, registers, witness
+from tests.unit.evidence import genuine
 
+_KINDS = ("two sizes", "said twice", "unauthorised", "hidden entry", "index")
+"""Of evidence: one for each shape of its members."""
 CORPUS = Path(__file__).with_name("corpus")
 
 Seeds = Mapping[str, bytes]
@@ -116,6 +119,7 @@ def _of_the_log() -> dict[str, Seeds]:
             "absence": log.answer("v1/identity/nobody.example").proof,
         },
         "bundle": {"bundle": _bundle(log)},
+        "evidence": {name.replace(" ", "-"): genuine.data(name) for name in _KINDS},
         "proof": {
             "proof": Proof(4, log.included(4).proof, log.note).encode(),
             "extra": b"c2sp.org/tlog-proof@v1\nextra AA==\nindex 0\n\n" + log.note,

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from pcrlog import statement, tiles, trie
+from pcrlog import evidence, statement, tiles, trie
 from pcrlog.attestation import cbor, chain, cose, decode_input, platform
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.bundle import Bundle
@@ -32,7 +32,7 @@ from pcrlog.errors import (
 )
 from pcrlog.index_keys import index_keys, keys_of_payload
 from pcrlog.keys import PublicKey, SigningKey
-from pcrlog.note import UnverifiedNote
+from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.policy import Policy
 from pcrlog.proof import Proof
 from pcrlog.request import Request
@@ -43,6 +43,10 @@ Target: TypeAlias = Callable[[bytes], None]
 TIME = 1_795_417_200_000
 """When the simulated documents are made, in unix milliseconds."""
 SIMULATOR = Simulator(b"fuzz")
+LOG = VerifierKey.parse(
+    "log.example/pcr+f79acc09+AZsfhHkc/HZjBFhU04netcqVRJ2HXydqg4QLBgqznPxx"
+)
+"""The key of the log in the corpus."""
 
 _NITRO = platform("aws-nitro")
 _ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")
@@ -211,6 +215,15 @@ def fuzz_bundle(data: bytes) -> None:
     """A bundle."""
     with contextlib.suppress(MalformedError):
         _same(Bundle.parse(data).encode(), data)
+
+
+def fuzz_evidence(data: bytes) -> None:
+    """A file that proves a log wrong; and whether it does."""
+    try:
+        _same(evidence.encode(evidence.parse(data)), data)
+        evidence.verify_evidence(data, LOG)
+    except (MalformedError, VerificationError, UncheckedError):
+        pass
 
 
 def fuzz_proof(data: bytes) -> None:

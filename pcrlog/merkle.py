@@ -12,7 +12,7 @@ database or a list can stand behind it.
 ('e3b0c442', '6e340b9c')
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -193,16 +193,43 @@ def check_consistency(
             message = f"consistency: two roots of size {old}, or a proof where none is"
             raise VerificationError(message)
         return
-    # The old tree's last complete subtree starts the walk: its root is the first
-    # hash of the proof, unless it is the whole old tree, whose root we know.
+    hashes = proof if old & (old - 1) else (old_root, *proof)
+    was, now = consistency_roots(old, new, hashes)
+    if was != old_root or now != new_root:
+        message = f"consistency: the proof does not lead from size {old} to size {new}"
+        raise VerificationError(message)
+
+
+def consistency_roots(
+    old: int, new: int, hashes: Sequence[bytes]
+) -> tuple[bytes, bytes]:
+    """The roots of the first `old` leaves, and of all `new`, that `hashes` lead to.
+
+    Where the second is a root that the log signed, the first is that of the log's own
+    first `old` leaves, whatever it signed for them. `hashes` are those of a consistency
+    proof, led by the old tree's root where `old` is a power of two, where a proof
+    leaves it out.
+
+    Raises:
+        VerificationError: not 0 < old < new, or another number of hashes.
+    """
+    if not 0 < old < new:
+        message = f"consistency: nothing leads from size {old} to size {new}"
+        raise VerificationError(message)
+    # The old tree's last complete subtree starts the walk.
     shift = (old & -old).bit_length() - 1
     index, last = (old - 1) >> shift, (new - 1) >> shift
     inner = (index ^ last).bit_length()
-    length = inner + (index >> inner).bit_count() + (index != 0)
-    if len(proof) != length:
-        message = f"consistency: proof has {len(proof)} hashes, want {length}"
+    length = inner + (index >> inner).bit_count() + 1
+    if len(hashes) != length:
+        # A proof does not hold the root of an old tree that is one subtree.
+        known = index == 0
+        message = (
+            f"consistency: proof has {max(0, len(hashes) - known)} hashes,"
+            f" want {length - known}"
+        )
         raise VerificationError(message)
-    start, *rest = (*proof,) if index else (old_root, *proof)
+    start, *rest = hashes
     _check_hash(start)
     was = now = start
     for level, sibling in enumerate(rest):
@@ -211,9 +238,98 @@ def check_consistency(
             was, now = node_hash(sibling, was), node_hash(sibling, now)
         else:
             now = node_hash(now, sibling)
-    if was != old_root or now != new_root:
-        message = f"consistency: the proof does not lead from size {old} to size {new}"
+    return was, now
+
+
+def prove_prefix(old: int, new: int, node: Node) -> Proof:
+    """The hashes from which `consistency_roots` computes both roots.
+
+    Raises:
+        ValueError: not 0 < old < new.
+    """
+    proof = prove_consistency(old, new, node)
+    return proof if old & (old - 1) else (node(old.bit_length() - 1, 0), *proof)
+
+
+def prove_range(start: int, end: int, size: int, node: Node) -> Proof:
+    """The hashes that lead from leaves [start, end) to the root of `size` leaves.
+
+    Of a single leaf, its inclusion proof. Of more, the same without what they make
+    themselves: a subtree that lies beside them follows what lies below its sibling.
+
+    Raises:
+        ValueError: there are no such leaves.
+    """
+    if not 0 <= start < end <= size:
+        message = f"a tree of {size} leaves has no leaves {start} to {end}"
+        raise ValueError(message)
+    proof: list[bytes] = []
+
+    def walk(left: int, right: int) -> None:
+        if start <= left and right <= end:
+            return
+        middle = left + _split(right - left)
+        if end <= middle:
+            walk(left, middle)
+            proof.append(range_root(middle, right, node))
+        elif start >= middle:
+            walk(middle, right)
+            proof.append(range_root(left, middle, node))
+        else:
+            walk(left, middle)
+            walk(middle, right)
+
+    walk(0, size)
+    return tuple(proof)
+
+
+def check_range(
+    leaves: Sequence[bytes],
+    start: int,
+    size: int,
+    proof: Sequence[bytes],
+    expected: bytes,
+) -> None:
+    """Check leaf hashes to be those from `start` in the tree of `size` leaves.
+
+    Raises:
+        VerificationError: no such leaves, a proof of another length, another root.
+    """
+    end = start + len(leaves)
+    if not 0 <= start < end <= size:
+        message = f"inclusion: a tree of {size} leaves has no leaves {start} to {end}"
         raise VerificationError(message)
+    for value in (*leaves, *proof):
+        _check_hash(value)
+    hashes = iter(proof)
+
+    def walk(left: int, right: int) -> bytes:
+        if start <= left and right <= end:
+            return root(leaves[left - start : right - start])
+        middle = left + _split(right - left)
+        if end <= middle:
+            below = walk(left, middle)
+            return node_hash(below, _next(hashes))
+        if start >= middle:
+            below = walk(middle, right)
+            return node_hash(_next(hashes), below)
+        return node_hash(walk(left, middle), walk(middle, right))
+
+    found = walk(0, size)
+    if found != expected or next(hashes, None) is not None:
+        message = (
+            f"inclusion: leaves {start} to {end - 1} do not lead to the root"
+            f" {expected.hex()}"
+        )
+        raise VerificationError(message)
+
+
+def _next(hashes: Iterator[bytes]) -> bytes:
+    found = next(hashes, None)
+    if found is None:
+        message = "inclusion: the proof has too few hashes"
+        raise VerificationError(message)
+    return found
 
 
 def _check_hash(value: bytes) -> None:

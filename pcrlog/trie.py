@@ -37,6 +37,8 @@ _LENGTH = bytes([KEY_SIZE])
 _CONTINUED = 0x80
 """In an uvarint: one more byte follows."""
 _LEAF_SIZE = 1 + 2 * (1 + KEY_SIZE)
+_INNER_SIZE = 2 + 2 * KEY_SIZE
+"""Of a bit below 128; else one more."""
 
 Get: TypeAlias = Callable[[bytes], bytes]
 """Node hash to node bytes (what is hashed); the store behind the trie."""
@@ -178,6 +180,113 @@ def prove(get: Get, root: bytes, key: bytes) -> bytes:
     if node[2 : 2 + KEY_SIZE] == key:
         return steps
     return node[1:] + steps
+
+
+def find(get: Get, root: bytes, key: bytes) -> bytes | None:
+    """The value under `key` in the trie under `root`; None if it is not there.
+
+    Reads no node that `update` does not read to set that key.
+    """
+    if root == EMPTY_ROOT:
+        return None
+    node = get(root)
+    while node[0]:
+        bit, left, right = _split_inner(node)
+        if _first_difference(key, _any_key(get, left)) < bit:
+            return None
+        node = get(right if _bit(key, bit) else left)
+    return node[3 + KEY_SIZE :] if node[2 : 2 + KEY_SIZE] == key else None
+
+
+def step(get: Get, name: bytes, key: bytes) -> tuple[bytes, bytes]:
+    """From an inner node one step down, to the side that `key` has at its bit.
+
+    A key whose path leads to the node below, as `key`'s own need not, and its hash.
+    """
+    bit, left, right = _split_inner(get(name))
+    sample = _any_key(get, left)
+    return (_flip(sample, bit), right) if _bit(key, bit) else (sample, left)
+
+
+class Rewound(Struct, frozen=True):
+    """A trie as it was: its root, and the nodes that are not in it any more.
+
+    `beside`: keys of which `update` reads, in the trie as it is, the nodes that stood
+    where keys came to stand beside them.
+    """
+
+    root: bytes
+    born: Mapping[bytes, bytes]
+    beside: tuple[bytes, ...]
+
+
+def rewind(get: Get, root: bytes, before: Mapping[bytes, bytes | None]) -> Rewound:
+    """The trie as it was when keys had the values of `before`, or were not there yet.
+
+    All of them are there now. Reads no node that `update` does not read to set them.
+    """
+    born: dict[bytes, bytes] = {}
+    beside: list[bytes] = []
+
+    def keep(node: bytes) -> bytes:
+        name = sha256(node).digest()
+        born[name] = node
+        return name
+
+    def walk(name: bytes, keys: list[bytes]) -> bytes | None:
+        node = get(name)
+        if not node[0]:
+            value = before[keys[0]]
+            return None if value is None else keep(_leaf(keys[0], value))
+        bit, left, right = _split_inner(node)
+        at = sum(1 for key in keys if not _bit(key, bit))
+        parts = keys[:at], keys[at:]
+        sides = [
+            walk(side, part) if part else side
+            for side, part in zip((left, right), parts, strict=True)
+        ]
+        if sides[0] is not None and sides[1] is not None:
+            return keep(_inner(bit, sides[0], sides[1]))
+        gone = sides.index(None)
+        if not parts[1 - gone]:
+            beside.append(_flip(parts[gone][0], bit))
+        return sides[1 - gone]
+
+    keys = sorted(before)
+    then = walk(root, keys) if keys else root
+    return Rewound(EMPTY_ROOT if then is None else then, born, tuple(beside))
+
+
+def _flip(key: bytes, position: int) -> bytes:
+    """The key with another bit at a position."""
+    return (int.from_bytes(key) ^ 1 << _BITS - 1 - position).to_bytes(KEY_SIZE)
+
+
+def read_nodes(nodes: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Nodes from outside, by their hashes: a part of a trie, cut off anywhere.
+
+    Raises:
+        MalformedError: not of their form, or below a node that branches no earlier, so
+            that nothing could be looked up or updated in them.
+    """
+    known = {sha256(node).digest(): node for node in nodes}
+    bits: dict[bytes, int] = {}
+    for name, node in known.items():
+        if node[:1] == b"\x01" and len(node) in {_INNER_SIZE, _INNER_SIZE + 1}:
+            bit, left, right = _split_inner(node)
+            if len(right) == KEY_SIZE and _inner(bit, left, right) == node:
+                bits[name] = bit
+                continue
+        elif node == _leaf(node[2 : 2 + KEY_SIZE], node[-KEY_SIZE:]):
+            continue
+        message = "expected nodes of a trie: leaves of 67 bytes, inner ones of 66 or 67"
+        raise MalformedError(message)
+    for name, bit in bits.items():
+        for below in _split_inner(known[name])[1:]:
+            if bits.get(below, _BITS) <= bit:
+                message = f"trie: under a node of bit {bit} stands one of no larger bit"
+                raise MalformedError(message)
+    return known
 
 
 def check_presence(root: bytes, key: bytes, value: bytes, proof: bytes) -> None:

@@ -4,14 +4,11 @@ The one list that the tests of bombs, of largest inputs and of small changes sha
 A new parser belongs here; `test_every_parser_is_listed` knows where they are.
 """
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cli import measurements
-from pcrlog import limits, statement, tiles, transport, trie
+from pcrlog import evidence, limits, statement, tiles, transport, trie
 from pcrlog.attestation import cbor, chain, cose, decode_input, platform, roots
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint
@@ -32,11 +29,15 @@ from pcrlog.measurement import parse_measurement
 from pcrlog.note import NoteSigner, UnverifiedNote, VerifierKey
 from pcrlog.policy import Policy, parse_duration, semver
 from pcrlog.proof import Proof
+from pcrlog.published import collect, parse_builds, parse_pairs
 from pcrlog.request import Request
 from pcrlog.seal import Seal
+from pcrlog.tlog_policy import TlogPolicy
 from pcrlog.witness import REQUEST, AddCheckpoint, parse_lines, parse_size
 
 LEAF = tiles.MAX_ENTRY
+KEY = bytes(32)
+"""Of a log that has signed nothing that is handed in here."""
 LINE = 65_536
 """What a line of text or a parameter may come to, before anybody looks at it."""
 
@@ -57,10 +58,12 @@ def text(read: Callable[[str], object]) -> Callable[[bytes], object]:
 
 def of_registers(data: bytes) -> object:
     """The registers in a file that a build has published."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "registers")
-        path.write_bytes(data)
-        return measurements.collect(measurements._read(str(path)))
+    return collect(parse_pairs(data))
+
+
+def of_evidence(data: bytes) -> object:
+    """A file that anybody may hand over, about a log whose key is known."""
+    return evidence.verify_evidence(data, NoteSigner("log.example/pcr", KEY).public)
 
 
 def of_document(data: bytes) -> object:
@@ -86,6 +89,7 @@ def of_placing(data: bytes) -> object:
 
 _MALFORMED = (MalformedError,)
 _KNOWN = (MalformedError, UncheckedError)
+_REFUTED = (MalformedError, VerificationError, UncheckedError)
 _USAGE = (UsageError,)
 
 PARSERS = {
@@ -114,11 +118,16 @@ PARSERS = {
     "absence": Parser(lambda d: trie.split_proof(d, present=False), _MALFORMED, LINE),
     "proof": Parser(Proof.parse, _MALFORMED, 203_000),
     "bundle": Parser(Bundle.parse, _MALFORMED, limits.BUNDLE),
+    "evidence": Parser(evidence.parse, _MALFORMED, 1 << 20),  # of 16 << 20: time
+    "what evidence proves": Parser(of_evidence, _REFUTED, 1 << 20),  # the same
+    "nodes of a trie": Parser(lambda d: trie.read_nodes([d]), _MALFORMED, LINE),
     "policy": Parser(Policy.parse, _USAGE, limits.POLICY),
+    "tlog-policy": Parser(TlogPolicy.parse, _MALFORMED, limits.POLICY),
     "duration": Parser(text(parse_duration), _MALFORMED, LINE),
     "version": Parser(text(semver), _MALFORMED, limits.NAME),
     "measurement": Parser(text(parse_measurement), _MALFORMED, LINE),
-    "registers": Parser(of_registers, _USAGE, 1 << 18),  # of 1 << 20: time
+    "registers": Parser(of_registers, _MALFORMED, 1 << 18),  # of 1 << 20: time
+    "builds": Parser(parse_builds, _MALFORMED, 1 << 18),  # the same
     "document": Parser(
         of_document, (MalformedError, VerificationError), 2 * limits.ATTESTATION
     ),

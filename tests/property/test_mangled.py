@@ -12,7 +12,7 @@ from itertools import chain
 
 import pytest
 
-from pcrlog import policy, request, statement, tiles, trie
+from pcrlog import evidence, policy, request, statement, tiles, trie
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import decode_base64, encode_base64
@@ -25,6 +25,7 @@ from pcrlog.errors import (
     UsageError,
     VerificationError,
 )
+from pcrlog.evidence.file import EXAMPLE
 from pcrlog.keys import ECDSA_P256, PublicKey, SigningKey
 from pcrlog.measurement import parse_measurement
 from pcrlog.note import NoteSigner, UnverifiedNote, VerifierKey
@@ -178,6 +179,7 @@ FORMATS = {
         lambda d: Proof.parse(d).encode(),
     ),
     "bundle": Format(small_bundle, lambda d: Bundle.parse(d).encode()),
+    "evidence": Format(EXAMPLE.encode, lambda d: evidence.encode(evidence.parse(d))),
     "request": Format(small_request, recoded_request, (*REFUSALS, VerificationError)),
     "tile path": Format(
         lambda: b"tile/1/x001/234.p/56",

@@ -1,5 +1,6 @@
 """Merkle trees of any size: appending, proving, checking."""
 
+import contextlib
 from functools import cache
 
 import pytest
@@ -46,6 +47,30 @@ def test_every_size_extends_every_smaller_one(new: int, data: st.DataObject) -> 
     old = data.draw(st.integers(1, new))
     proof = merkle.prove_consistency(old, new, node)
     merkle.check_consistency(old, new, proof, root(old), root(new))
+
+
+@given(st.integers(2, MOST), st.data())
+def test_a_consistency_proof_leads_to_both_roots(new: int, data: st.DataObject) -> None:
+    old = data.draw(st.integers(1, new - 1))
+    hashes = merkle.prove_prefix(old, new, node)
+    assert merkle.consistency_roots(old, new, hashes) == (root(old), root(new))
+
+
+@given(SIZES, st.data())
+def test_leaves_in_a_row_are_proven_by_few_hashes(
+    size: int, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, size - 1))
+    end = data.draw(st.integers(start + 1, size))
+    proof = merkle.prove_range(start, end, size, node)
+    assert len(proof) <= 2 * size.bit_length()
+    leaves = [node(0, index) for index in range(start, end)]
+    merkle.check_range(leaves, start, size, proof, root(size))
+    pool = st.sampled_from([*proof, *leaves, root(size)]) | HASHES
+    other = data.draw(st.lists(pool, max_size=len(proof) + 1).map(tuple))
+    if other != proof:
+        with pytest.raises(VerificationError):
+            merkle.check_range(leaves, start, size, other, root(size))
 
 
 @given(SIZES, SIZES)
@@ -106,6 +131,10 @@ def test_arbitrary_claims_are_verification_errors(
         merkle.check_inclusion(first, one, other, proof, second)
     with pytest.raises(VerificationError):
         merkle.check_consistency(one, other, proof, first, second)
+    with pytest.raises(VerificationError):
+        merkle.check_range(proof, one, other, proof, second)
+    with contextlib.suppress(VerificationError):
+        merkle.consistency_roots(one, other, proof)
 
 
 @given(SIZES, st.data())

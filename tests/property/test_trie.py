@@ -1,5 +1,6 @@
 """The index trie against a naive one, whatever is set in whatever order."""
 
+import contextlib
 from hashlib import sha256
 
 import pytest
@@ -149,6 +150,69 @@ def test_no_proof_made_of_parts_shows_what_is_not_so(
         proof = trie.encode_proof(steps, lead)
         with pytest.raises((MalformedError, VerificationError)):
             trie.check_absence(made.root, claimed, proof)
+
+
+@given(ITEMS, ITEMS, st.lists(KEYS, max_size=6))
+def test_the_nodes_that_an_update_reads_are_enough_to_repeat_it(
+    items: Items, values: Items, others: list[bytes]
+) -> None:
+    made = built(items)
+    seen: Items = {}
+
+    def get(name: bytes) -> bytes:
+        return seen.setdefault(name, made._nodes[name])
+
+    after = trie.update(get, made.root, values)
+    part = trie.read_nodes(seen.values())
+    assert part == seen
+    for key in values:
+        assert trie.find(part.__getitem__, made.root, key) == items.get(key)
+    assert trie.update(part.__getitem__, made.root, values).root == after.root
+    for key in (*items, *others):
+        found = trie.find(made._nodes.__getitem__, made.root, key)
+        assert found == items.get(key)
+
+
+@given(ITEMS, ITEMS, ITEMS)
+def test_a_trie_is_rewound_from_what_updates_of_it_read(
+    items: Items, values: Items, later: Items
+) -> None:
+    """And what is read with `beside` is enough to go forward again, one step or all."""
+    steps = [items, items | values, items | values | later]
+    now = built(steps[2])
+    touched = dict.fromkeys((*values, *later), bytes(32))
+    seen: Items = {}
+
+    def get(name: bytes) -> bytes:
+        return seen.setdefault(name, now._nodes[name])
+
+    trie.update(get, now.root, touched)
+    before = {key: items.get(key) for key in touched}
+    rewound = trie.rewind(dict(seen).__getitem__, now.root, before)
+    assert rewound.root == built(items).root
+    trie.update(get, now.root, dict.fromkeys(rewound.beside, bytes(32)))
+    part = trie.read_nodes([*seen.values(), *rewound.born.values()])
+    for key in touched:
+        assert trie.find(part.__getitem__, rewound.root, key) == items.get(key)
+    for wanted in steps:
+        changed = {key: wanted[key] for key in touched if key in wanted}
+        there = trie.update(part.__getitem__, rewound.root, changed)
+        assert there.root == built(wanted).root
+
+
+@given(st.lists(st.binary(min_size=64, max_size=70), max_size=3), KEYS)
+def test_nodes_from_outside_are_refused_or_can_be_walked(
+    nodes: list[bytes], key: bytes
+) -> None:
+    try:
+        part = trie.read_nodes(nodes)
+    except MalformedError:
+        return
+    for name in part:
+        with contextlib.suppress(KeyError):
+            trie.find(part.__getitem__, name, key)
+        with contextlib.suppress(KeyError):
+            trie.update(part.__getitem__, name, {key: bytes(32)})
 
 
 EDITS = st.lists(

@@ -375,6 +375,109 @@ def test_the_proofs_of_130_leaves_add_up_to_the_published_digests(
     } == kat(vectors)["accumulators_130"]
 
 
+# --- both roots of a consistency proof, leaves in a row -----------------------------
+
+FEW = 40
+
+
+def test_a_consistency_proof_leads_to_both_roots_whatever_was_signed() -> None:
+    for new in range(2, FEW):
+        for old in range(1, new):
+            hashes = merkle.prove_prefix(old, new, node)
+            proof = subproof(old, 0, new, known=True)
+            whole = old & (old - 1) == 0
+            assert hashes == ((mth(0, old), *proof) if whole else tuple(proof))
+            roots = merkle.consistency_roots(old, new, hashes)
+            assert roots == (mth(0, old), mth(0, new))
+
+
+def test_no_other_hashes_lead_to_the_larger_root_and_another_smaller_one() -> None:
+    """What a fork is proven by: only the log could make them."""
+    for new in (2, 3, 7, 8, 9, 20):
+        for old in range(1, new):
+            for forged in mangled(merkle.prove_prefix(old, new, node)):
+                try:
+                    _, now = merkle.consistency_roots(old, new, forged)
+                except VerificationError:
+                    continue
+                assert now != mth(0, new)
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 1), (1, 1), (2, 1), (-1, 3), (0, 0)])
+def test_nothing_leads_to_both_roots_from_no_leaves_or_backwards(
+    old: int, new: int
+) -> None:
+    with pytest.raises(VerificationError, match="nothing leads"):
+        merkle.consistency_roots(old, new, ())
+
+
+def test_a_prefix_is_a_part() -> None:
+    for old, new in ((0, 3), (4, 3), (-1, 3)):
+        with pytest.raises(ValueError, match="no consistency proof"):
+            merkle.prove_prefix(old, new, node)
+    assert merkle.prove_prefix(3, 3, node) == ()
+
+
+def test_every_row_of_leaves_is_proven() -> None:
+    for size in range(1, FEW):
+        for start in range(size):
+            for end in range(start + 1, size + 1):
+                proof = merkle.prove_range(start, end, size, node)
+                assert len(proof) <= 2 * (size - 1).bit_length()
+                row = LEAVES[start:end]
+                merkle.check_range(row, start, size, proof, mth(0, size))
+                if end == start + 1:
+                    assert proof == tuple(path(start, 0, size))
+
+
+def test_a_row_holds_at_its_place_alone() -> None:
+    for size in range(1, 17):
+        root = mth(0, size)
+        for start in range(size):
+            for end in range(start + 1, size + 1):
+                proof = merkle.prove_range(start, end, size, node)
+                row = LEAVES[start:end]
+                for place in {start - 1, start + 1, end} - {start}:
+                    refuses(merkle.check_range, row, place, size, proof, root)
+                for other in (row[1:], row[:-1], [*row, row[-1]], row[::-1]):
+                    if other != row:
+                        refuses(merkle.check_range, other, start, size, proof, root)
+                refuses(merkle.check_range, row, start, size, proof, bytes(32))
+                wrong = [bytes([row[0][0] ^ 1]) + row[0][1:], *row[1:]]
+                refuses(merkle.check_range, wrong, start, size, proof, root)
+                short = [row[0][1:], *row[1:]]
+                refuses(merkle.check_range, short, start, size, proof, root)
+
+
+def test_a_row_of_another_size_needs_another_proof() -> None:
+    for size in range(1, 17):
+        proof = merkle.prove_range(0, 1, size, node)
+        for other in (size - 1, size + 1, 2 * size, 0, -1):
+            if len(proof) != (other - 1).bit_length() or other < 1:
+                root = mth(0, size)
+                refuses(merkle.check_range, LEAVES[:1], 0, other, proof, root)
+
+
+def test_no_mangled_proof_of_a_row_holds() -> None:
+    for size in (2, 3, 7, 8, 9, 13):
+        for start in range(size):
+            for end in range(start + 1, size + 1):
+                for proof in mangled(merkle.prove_range(start, end, size, node)):
+                    row, root = LEAVES[start:end], mth(0, size)
+                    refuses(merkle.check_range, row, start, size, proof, root)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "size"), [(0, 0, 3), (2, 1, 3), (0, 4, 3), (-1, 1, 3), (0, 1, 0)]
+)
+def test_a_row_that_is_not_there_has_no_proof(start: int, end: int, size: int) -> None:
+    with pytest.raises(ValueError, match=f"no leaves {start} to {end}"):
+        merkle.prove_range(start, end, size, node)
+    if end >= start:
+        row = LEAVES[: end - start]
+        refuses(merkle.check_range, row, start, size, (), bytes(32))
+
+
 def load(directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     table = json.loads((directory / "merkle" / "vectors.json").read_bytes())
     yield from table["vectors"].items()

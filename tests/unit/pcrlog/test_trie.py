@@ -1,7 +1,7 @@
 """The index trie: shape by definition, known answers, and proofs that cannot lie."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -128,6 +128,132 @@ def test_setting_a_key_to_what_it_has_lets_nothing_die() -> None:
     change = trie.update(three._nodes.__getitem__, root, {key(200): VALUE})
     assert change.root == root
     assert not change.died
+
+
+# --- looking up, and parts of a trie -------------------------------------------------
+
+
+def test_a_key_is_found_with_its_value_and_no_other_is() -> None:
+    keys = [key(), key(200), key(9), key(9, 255)]
+    for size in range(len(keys) + 1):
+        made = trie.MemoryTrie()
+        made.update({one: bytes([at]) * 32 for at, one in enumerate(keys[:size])})
+        get = made._nodes.__getitem__
+        for at, one in enumerate(keys):
+            found = trie.find(get, made.root, one)
+            assert found == (bytes([at]) * 32 if at < size else None)
+        for absent in (key(0), key(9, 200), key(199), key(255)):
+            assert trie.find(get, made.root, absent) is None
+
+
+def test_looking_up_reads_no_more_than_setting_does() -> None:
+    made = of(*(sha256(bytes([i])).digest() for i in range(100)))
+    for i in range(0, 200, 3):
+        name = sha256(bytes([i])).digest()
+        seen: set[bytes] = set()
+
+        def get(node: bytes, seen: set[bytes] = seen) -> bytes:
+            seen.add(node)
+            return made._nodes[node]
+
+        trie.update(get, made.root, {name: VALUE})
+        allowed = set(seen)
+        seen.clear()
+        trie.find(get, made.root, name)
+        assert seen <= allowed
+
+
+def test_a_trie_is_rewound_to_any_of_its_parts() -> None:
+    keys = [sha256(bytes([i])).digest() for i in range(24)]
+    whole = of(*keys)
+    for size in range(len(keys) + 1):
+        before = dict.fromkeys(keys[size:])
+        rewound = trie.rewind(whole._nodes.__getitem__, whole.root, before)
+        assert rewound.root == of(*keys[:size]).root
+        assert rewound.born.keys() <= of(*keys[:size])._nodes.keys()
+        assert not set(rewound.beside) & set(keys)
+    values = {keys[3]: b"w" * 32, keys[4]: None}
+    rewound = trie.rewind(whole._nodes.__getitem__, whole.root, values)
+    other = of(*keys[:4], *keys[5:])
+    other.update({keys[3]: b"w" * 32})
+    assert rewound.root == other.root
+
+
+def test_a_step_leads_to_the_side_that_a_key_has() -> None:
+    keys = [sha256(bytes([i])).digest() for i in range(24)]
+    whole = of(*keys)
+    get = whole._nodes.__getitem__
+    for wanted in (*keys, key(), key(0), key(0, 3)):
+        name = whole.root
+        while get(name)[0]:
+            towards, name = trie.step(get, name, wanted)
+            seen = trie.update(get, whole.root, {towards: VALUE})
+            assert name in seen.died | seen.born.keys() | siblings(seen.born)
+        assert (get(name)[2:34] == wanted) == (wanted in keys)
+
+
+def siblings(nodes: Mapping[bytes, bytes]) -> set[bytes]:
+    """The hashes that inner nodes name."""
+    return {
+        node[at : at + 32]
+        for node in nodes.values()
+        if node[0]
+        for at in (len(node) - 64, len(node) - 32)
+    }
+
+
+def node_of(*keys: bytes) -> bytes:
+    """The root node over two keys or more."""
+    made = of(*keys)
+    return made._nodes[made.root]
+
+
+def test_any_part_of_a_trie_is_read() -> None:
+    made = of(*(key(bit) for bit in (0, 1, 127, 128, 200, 255)), key())
+    nodes = list(made._nodes.values())
+    assert trie.read_nodes(nodes) == made._nodes
+    for at in range(len(nodes)):
+        some = nodes[:at] + nodes[at + 1 :]
+        assert trie.read_nodes(some) == {sha256(one).digest(): one for one in some}
+    assert trie.read_nodes([]) == {}
+
+
+def test_a_node_of_another_form_is_none() -> None:
+    low, high, end = node_of(key(), key(9)), node_of(key(), key(200)), of(key())
+    [one] = end._nodes.values()
+    for good in (low, high, one):
+        assert len(trie.read_nodes([good])) == 1
+        for bad in (
+            b"",
+            b"\x02" + good[1:],
+            good[:-1],
+            good + b"\0",
+            good[1:],
+            good[:1],
+            b"\0" + good,
+        ):
+            with pytest.raises(MalformedError, match="expected nodes of a trie"):
+                trie.read_nodes([bad])
+    for bad in (
+        b"\x01\x89\x00" + low[2:],  # bit 9 in two bytes
+        b"\x01\xc8\x02" + high[3:],  # not a bit
+        b"\x01\xc8" + high[3:],  # bit 200 in one byte
+        b"\x00\x21" + one[2:],
+        one[:34] + b"\x21" + one[35:],
+    ):
+        with pytest.raises(MalformedError, match="expected nodes of a trie"):
+            trie.read_nodes([bad])
+
+
+@pytest.mark.parametrize(("above", "below"), [(9, 9), (9, 8), (200, 127), (255, 0)])
+def test_below_a_node_bits_rise(above: int, below: int) -> None:
+    inside = node_of(key(), key(below))
+    head = b"\x01" + (bytes([above]) if above < 128 else bytes([above, 1]))
+    name = sha256(inside).digest()
+    for outside in (head + name + bytes(32), head + bytes(32) + name):
+        assert trie.read_nodes([outside])
+        with pytest.raises(MalformedError, match=f"under a node of bit {above}"):
+            trie.read_nodes([outside, inside])
 
 
 # --- proofs that claim too much ------------------------------------------------------
