@@ -109,3 +109,41 @@ create table fork (
   time integer not null,                -- unix seconds
   primary key (origin, root)
 ) strict, without rowid;
+
+-- database: index.db
+-- Written by the index process alone: the index over all leaves read, made from entries
+-- and nothing else. It can always be made anew; each commit is of whole leaves.
+
+create table progress (
+  -- One row.
+  id integer primary key check (id = 1),
+  size integer not null                 -- leaves that are in the index
+) strict;
+
+create table subtrie (
+  -- The keys that share their first bits, or the 16 subtries that these are spread over.
+  number integer primary key,           -- of d bits with value p: 2^d + p
+  leaves blob not null                  -- ascending by key: key, leaf hash (32 bytes
+                                        -- each), first index, count of indices (u64); or
+                                        -- 16 hashes, one each for the next four bits
+) strict;
+
+create table prefix (
+  -- The hashes of neighbouring subtries: what a start reads instead of all of them.
+  page integer primary key,             -- number of the first one, divided by 8
+  hashes blob not null                  -- 8 of 32 bytes each; zeros where no key is
+) strict;
+
+create table more (
+  -- All indices of a key but the first.
+  key blob not null,
+  part integer not null,
+  indices blob not null,                -- u64 each, ascending, 512 a part
+  primary key (key, part)
+) strict, without rowid;
+
+create table statement (
+  -- Where each payload stood first.
+  sha256 blob primary key,              -- of the payload
+  idx integer not null
+) strict, without rowid;

@@ -82,13 +82,18 @@ def key_hash(key: str) -> bytes:
 
 def index_keys(leaf: bytes) -> tuple[str, ...]:
     """The key strings of an entry, each once; a seal has none."""
+    payload = payload_of(leaf)
+    return () if payload is None else keys_of_payload(payload)
+
+
+def payload_of(leaf: bytes) -> bytes | None:
+    """The payload of which an entry's keys are read, however ill-formed the rest is."""
     if not leaf.startswith(FIRST_BYTE):
-        return ()
+        return None
     try:
-        payload = decode_base64(_decode(leaf)["payload"])
+        return decode_base64(_decode(leaf)["payload"])
     except _NO_ENVELOPE:
-        return ()
-    return keys_of_payload(payload)
+        return None
 
 
 def keys_of_payload(payload: bytes) -> tuple[str, ...]:

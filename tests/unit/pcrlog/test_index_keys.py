@@ -8,7 +8,7 @@ import pytest
 
 from pcrlog import limits
 from pcrlog.encoding import encode_base64
-from pcrlog.index_keys import index_keys, key_hash, keys_of_payload
+from pcrlog.index_keys import index_keys, key_hash, keys_of_payload, payload_of
 from pcrlog.predicates import Component
 from tests.support.memory_log import MemoryLog, active, key, registers
 
@@ -142,6 +142,30 @@ def test_a_key_is_hashed_for_the_trie() -> None:
 def test_a_payload_has_the_keys_of_its_entry() -> None:
     table = statement()
     assert keys(table) == set(keys_of_payload(json.dumps(table).encode())) == RELEASE
+
+
+def test_an_entry_has_a_payload_however_ill_formed_the_rest_is() -> None:
+    raw = json.dumps(statement()).encode()
+    assert payload_of(leaf(raw)) == raw
+    assert payload_of(leaf(b"no statement")) == b"no statement"
+    assert payload_of(b'{"payload":"","signatures":1}') == b""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"pcrlog/seal/v1\n", id="seal"),
+        pytest.param(b" " + leaf(b""), id="another-first-byte"),
+        pytest.param(b"{", id="no-json"),
+        pytest.param(b"{}", id="no-payload"),
+        pytest.param(b'{"payload":1}', id="payload-a-number"),
+        pytest.param(b'{"payload":"e30"}', id="payload-not-canonical"),
+        pytest.param(b'{"payload":"","later":"' + b"[" * 1000 + b'"}', id="brackets"),
+    ],
+)
+def test_what_is_no_envelope_has_no_payload(broken: bytes) -> None:
+    assert payload_of(broken) is None
 
 
 # --- by family, whatever the version and the platform --------------------------------
