@@ -27,8 +27,8 @@ from pcrlog.request import Request
 from pcrlog.request import encode as encode_request
 from pcrlog.statement import encode
 
-_ORIGIN = "log.example/pcr"
-_PROVIDER, _AUDITOR = "acme.example", "lab.example"
+ORIGIN = "log.example/pcr"
+PROVIDER, AUDITOR = "acme.example", "lab.example"
 _RELEASES_PER_PRODUCT = 1000
 _BATCH = 1000
 """Entries that a monitor indexes at once: about as many as a busy batch has."""
@@ -47,9 +47,9 @@ class Rates(NamedTuple):
 def rates(number: int) -> Rates:
     """Sequence `number` statements, then index the same leaves over again."""
     with tempfile.TemporaryDirectory(prefix="pcrlog-bench-") as name:
-        keys = {one: SigningKey.generate() for one in (_PROVIDER, _AUDITOR)}
+        keys = {one: SigningKey.generate() for one in (PROVIDER, AUDITOR)}
         config = _create(Path(name) / "log", keys)
-        rows = list(_statements(number, keys))
+        rows = list(statements(number, keys))
         before = _sizes(config)
         took = _sequence(config, rows)
         after = _sizes(config)
@@ -64,16 +64,17 @@ def _now() -> int:
 
 
 def _create(folder: Path, keys: dict[str, SigningKey]) -> Config:
-    create_log(folder, _ORIGIN, root_key=None, clock=_now)
+    create_log(folder, ORIGIN, root_key=None, clock=_now)
     config = Config.load(folder)
-    for name, role in ((_PROVIDER, "provider"), (_AUDITOR, "auditor")):
-        request = Request.parse(encode_request(_ORIGIN, name, [keys[name]]))
+    for name, role in ((PROVIDER, "provider"), (AUDITOR, "auditor")):
+        request = Request.parse(encode_request(ORIGIN, name, [keys[name]]))
         enrolment = prepare(config, name, [role], request, _now)
         submit(config, enrolment.envelope, _now)
     return config
 
 
-def _statements(number: int, keys: dict[str, SigningKey]) -> Iterator[bytes]:
+def statements(number: int, keys: dict[str, SigningKey]) -> Iterator[bytes]:
+    """Envelopes: releases and reproductions of them, in equal parts."""
     for n in range(number // 2):
         registers = {
             f"PCR{i}": "sha384:" + sha384(f"{n}/{i}".encode()).hexdigest()
@@ -81,29 +82,29 @@ def _statements(number: int, keys: dict[str, SigningKey]) -> Iterator[bytes]:
         }
         source = Source("https://git.example/acme/wallet", f"{n:040x}")
         common: dict[str, Any] = {
-            "log": _ORIGIN,
+            "log": ORIGIN,
             "issued": format_time(_now()),
             "platform": "aws-nitro",
             "identity": (("PCR0",),),
         }
-        product = f"{_PROVIDER}/wallet-{n // _RELEASES_PER_PRODUCT}"
+        product = f"{PROVIDER}/wallet-{n // _RELEASES_PER_PRODUCT}"
         release = Release(
-            issuer=_PROVIDER,
+            issuer=PROVIDER,
             product=product,
             version=f"1.0.{n}",
             source=source,
             **common,
         )
         audit = Audit(
-            issuer=_AUDITOR,
+            issuer=AUDITOR,
             scope="reproduction",
             result="pass",
             performed=format_time(_now()),
             source=source,
             **common,
         )
-        yield sign_envelope(encode(release, registers), [keys[_PROVIDER]])
-        yield sign_envelope(encode(audit, registers), [keys[_AUDITOR]])
+        yield sign_envelope(encode(release, registers), [keys[PROVIDER]])
+        yield sign_envelope(encode(audit, registers), [keys[AUDITOR]])
 
 
 def _sequence(config: Config, rows: list[bytes]) -> float:

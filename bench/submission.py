@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from hashlib import sha384
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NamedTuple
 
 from pcrlog.encoding import format_time
 from pcrlog.envelope import sign_envelope
@@ -29,42 +31,79 @@ _SERVER = "import sys; from log_server.commands import main; sys.exit(main())"
 _START_SECONDS = 20
 
 
+class Running(NamedTuple):
+    """A log that is served: its folder, its port, and its provider's key."""
+
+    folder: Path
+    port: int
+    key: SigningKey
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
 def latencies(number: int) -> list[float]:
     """Seconds from sending a release to holding its proof, ascending."""
+    with running() as log:
+        return sorted(submit(log, number))
+
+
+@contextmanager
+def running() -> Iterator[Running]:
+    """A log with one provider, acme.example, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="pcrlog-bench-") as name:
         folder = Path(name)
         key = SigningKey.generate()
-        _server(folder, "init", "log", "--origin", _ORIGIN)
+        server(folder, "init", "log", "--origin", _ORIGIN)
         request = encode_request(_ORIGIN, "acme.example", [key])
         (folder / "request").write_bytes(request)
         words = ["enroll", "log", "--name", "acme.example", "--role", "provider"]
-        _server(folder, *words, "--request", "request")
-        port = _free_port()
+        server(folder, *words, "--request", "request")
+        port = free_port()
         listen = ["--listen", f"127.0.0.1:{port}"]
-        with subprocess.Popen(
-            [sys.executable, "-c", _SERVER, "serve", "log", *listen],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            try:
-                _wait(port)
-                return sorted(_submit(port, key, number))
-            finally:
-                process.terminate()
+        with started(folder, _SERVER, "serve", "log", *listen):
+            _wait(port)
+            yield Running(folder, port, key)
 
 
-def _server(folder: Path, *words: str) -> None:
+@contextmanager
+def started(folder: Path, program: str, *words: str) -> Iterator[None]:
+    """A process of ours, for as long as it is needed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def server(folder: Path, *words: str) -> None:
+    """Run a command of the server's."""
     command = [sys.executable, "-c", _SERVER, *words]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
 
 
-def _submit(port: int, key: SigningKey, number: int) -> list[float]:
+def submit(
+    log: Running, number: int, published: Callable[[int], None] = lambda _index: None
+) -> list[float]:
+    """Release `number` builds, one after another; the seconds that each took.
+
+    Args:
+        log: where.
+        number: after five that do not count.
+        published: told the index of each, as soon as it is known.
+    """
     headers = {"Content-Type": "application/json"}
     found = []
-    with closing(HTTPConnection("127.0.0.1", port)) as connection:
+    with closing(HTTPConnection("127.0.0.1", log.port)) as connection:
         for n in range(number + 5):
-            envelope = _release(key, n)
+            envelope = _release(log.key, n)
             began = time.perf_counter()
             connection.request("POST", "/api/v1/entries", envelope, headers)
             answer = connection.getresponse()
@@ -73,7 +112,9 @@ def _submit(port: int, key: SigningKey, number: int) -> list[float]:
             if answer.status != HTTPStatus.CREATED:
                 message = f"{answer.status}: {body.decode()}"
                 raise RuntimeError(message)
-            json.loads(body)["proof"]
+            placed = json.loads(body)
+            placed["proof"]
+            published(placed["index"])
             found.append(took)
     return found[5:]
 
@@ -95,7 +136,8 @@ def _release(key: SigningKey, number: int) -> bytes:
     return sign_envelope(encode(release, registers), [key])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

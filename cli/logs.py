@@ -18,6 +18,7 @@ from pcrlog.entry import Entry, read_entry
 from pcrlog.errors import UncheckedError, UsageError
 from pcrlog.measurement import PLATFORMS, Registers, spell
 from pcrlog.note import UnverifiedNote
+from pcrlog.online import auditors_of
 from pcrlog.policy import Distrust, Log, Policy
 from pcrlog.reader import (
     SKEW,
@@ -185,18 +186,6 @@ def measurements_of(registers: Registers) -> list[str]:
     platform = platform_of(registers)
     found = spell(PLATFORMS[platform].identity, registers)
     return [f"{platform}/{one}" for one in found]
-
-
-def auditors_of(policy: Policy, product: str) -> list[str]:
-    """Whose statements to ask for: auditors of the product, then those of any other.
-
-    A component is judged by the auditors of its own product, and which components there
-    are is not known before the log has answered. A log takes so many names and no more.
-    """
-    first = policy.product(product).auditors
-    others = (one for rules in policy.products.values() for one in rules.auditors)
-    names = dict.fromkeys(one.name for one in (*first, *others))
-    return list(names)[: limits.AUDITORS_OF_PRODUCT]
 
 
 def choose(policy: Policy, url: str | None) -> Log:

@@ -15,7 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.second_history import copy
 from demo.stage import Stage, SurpriseError, free_ports
+from demo.watchers import Watchers
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.encoding import encode_base64
 
@@ -60,6 +62,8 @@ class Story:
         self.port, self.enclave_port = free_ports(2)
         self.log = f"http://127.0.0.1:{self.port}"
         self.enclave: Popen[bytes] | None = None
+        self.server: Popen[bytes] | None = None
+        self.watchers = Watchers(stage, self.log)
         for name, registers in builds().items():
             measured = {"HashAlgorithm": "Sha384 { ... }", **registers}
             stage.write(
@@ -99,6 +103,13 @@ class Story:
         )
         return _index(output) if expect == 0 else -1
 
+    def serve(self, folder: str) -> None:
+        """Serve a log, instead of the one that was served before."""
+        if self.server is not None:
+            self.stage.stop(self.server)
+        words = f"pcrlog-server serve {folder} --listen 127.0.0.1:{self.port}"
+        self.server = self.stage.start(words, self.port)
+
     # --- the scenes ------------------------------------------------------------------
 
     def a_log(self) -> None:
@@ -106,9 +117,22 @@ class Story:
         self.stage.say("1. An operator starts a log.")
         run = self.stage.run
         run("pcrlog-server init log --origin log.example/pcr")
-        self.stage.start(
-            f"pcrlog-server serve log --listen 127.0.0.1:{self.port}", self.port
+        self.serve("log")
+        self.stage.say(
+            "   Nobody has to trust it. Two witnesses cosign only what extends what"
+            " they saw;\n   an index monitor reads every entry, recomputes the index,"
+            " and\n   cosigns what is clean."
         )
+        self.watchers.witnesses()
+        self.watchers.monitor(PRODUCT, ["old.json", "good.json", "fixed.json"])
+        self.stage.say(
+            "   The operator names them in log/log.toml: nothing is published without"
+            " them."
+        )
+        self.watchers.name_them()
+        self.serve("log")
+        run(f"pcrlog-server policy log --url {self.log} -o policy.toml")
+        self.watchers.start_monitor()
 
     def enrolments(self) -> None:
         """A provider and two auditors prove that they hold their keys."""
@@ -132,11 +156,10 @@ class Story:
     def policy(self) -> None:
         """The user writes down what they demand."""
         self.stage.say(
-            "3. A user writes a policy: which log, which product, which auditors.\n"
+            "3. A user adds to the policy: which product, which auditors.\n"
             "   (The simulator's root is added by hand: nothing trusts it by default.)"
         )
         run = self.stage.run
-        run(f"pcrlog-server policy log --url {self.log} -o policy.toml")
         self._trust_the_simulator()
         run(
             f"pcrlog policy add policy.toml {PRODUCT} --lowest-version 1.4.0"
@@ -214,6 +237,7 @@ class Story:
         say("11. Somebody releases another build as 1.4.2. The log keeps the evidence.")
         self.release("1.4.2", "rogue", expect=4)
         rogue = self.release("1.4.2", "rogue", "--conflict")
+        self.watchers.hears("unexpected-release", time.monotonic())
         self.attest("good")
         self.verify(4)
         say("    The provider takes the wrong one back.")
@@ -264,6 +288,52 @@ class Story:
         run(f"pcrlog lookup --policy policy.toml --product {PRODUCT}")
         say("    And a second look at the log itself, from its entries alone.")
         run("pcrlog-server fsck log")
+        say("    And all that the monitor has told.")
+        run("pcrlog-monitor status --config monitor.toml", expect=0)
+
+    def second_history(self) -> None:
+        """The log is replaced by one that tells another story."""
+        say, run = self.stage.say, self.stage.run
+        say(
+            "18. The log's key is stolen, with an old copy of the log. Its second"
+            " history goes on\n    from before the revocation, with the leaked key."
+        )
+        self.serve("yesterday")
+        size = self._grow()
+        say(f"    It has as many entries as the first one, {size}. A user of today:")
+        self.attest("rogue")
+        self.verify(4)
+        say("    A witness is asked to cosign it.")
+        port = self.watchers.ports[0]
+        run(
+            f"python -m demo.second_history ask http://127.0.0.1:{port} {self.log}",
+            expect=4,
+        )
+        run("pcrlog-monitor witness status w1", expect=4)
+        say("    The monitor has looked meanwhile.")
+        self.watchers.hears("fork", time.monotonic())
+        say("    What it wrote proves it to anybody who knows the log's key, offline.")
+        run(
+            f"pcrlog-monitor evidence verify {self.watchers.evidence()}"
+            " --policy policy.toml"
+        )
+
+    def _grow(self) -> int:
+        """Let the second history catch up with the first; the size of both."""
+        size, wanted = (
+            _size(self.stage.folder / name / "public" / "checkpoint")
+            for name in ("yesterday", "log")
+        )
+        release = (
+            f"pcrlog release --log {self.log} --key acme.key --product {PRODUCT}"
+            " --measurements rogue.json --version 2.0."
+        )
+        for number in range((wanted - size) // 2):
+            if number == 0:
+                self.stage.run(f"{release}{number}")
+            else:
+                self.stage.quietly(f"{release}{number}")
+        return wanted
 
     def play(self) -> None:
         """All scenes."""
@@ -271,11 +341,17 @@ class Story:
         self.enrolments()
         self.policy()
         index = self.first_release()
+        copy(self.stage.folder / "log", self.stage.folder / "yesterday")
         self.lies_of_the_operator()
         self.lies_of_the_provider()
         self.revocations(index)
         self.leaked_key()
         self.the_log()
+        self.second_history()
+
+
+def _size(checkpoint: Path) -> int:
+    return int(checkpoint.read_text().splitlines()[1])
 
 
 def _index(output: str) -> int:

@@ -75,6 +75,21 @@ class Stage:
             print(self._paint("33", f"  exit {expect}: {_MEANING[expect]}"))
         return done.stdout
 
+    def show(self, line: str) -> None:
+        """A line of what came of it."""
+        print(f"  {line}", flush=True)
+
+    def quietly(self, command: str) -> None:
+        """Run a command line of which nobody needs to see more than that it was run."""
+        subprocess.run(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self._env,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+
     def start(self, command: str, port: int) -> subprocess.Popen[bytes]:
         """Start a server, shown as a person would; it listens when this returns."""
         print(self._paint("2", f"\n$ {command} &"), flush=True)

@@ -16,8 +16,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pcrlog.encoding import encode_json, sha256
+from pcrlog.encoding import encode_json, format_time, printable, sha256
 
+_LINE = 1000
 Severity = Literal["alarm", "warning"]
 """`alarm`: somebody lies or a secret is in danger, wake somebody up. `warning`: look at
 it today."""
@@ -176,6 +177,17 @@ KINDS: dict[str, Kind] = {
         "an enclave in use does not verify: it may run what nobody released",
         "take it out of service, and find out who deployed what",
     ),
+    "live-unchecked": Kind(
+        "warning",
+        "an enclave in use could not be checked, so nobody here sees what it runs",
+        "ask it yourself: pcrlog verify --url; see whether it, or the log, answers",
+    ),
+    "unreadable-list": Kind(
+        "warning",
+        "a list of what you expect cannot be read: until it can be, an unexpected"
+        " release is told minutes late",
+        "see that the file, folder or URL is there, and holds nitro-cli's output",
+    ),
 }
 
 
@@ -232,3 +244,15 @@ class Alert(Struct, frozen=True, kw_only=True):
         """One line for people, as chats and subjects show it."""
         where = f" (entries {', '.join(map(str, self.entries))})" * bool(self.entries)
         return f"{self.severity.upper()} {self.kind}: {self.about}: {self.found}{where}"
+
+    def explained(self) -> tuple[str, ...]:
+        """Lines for people, harmless on a terminal, as mails, chats and feeds show."""
+        lines = [
+            self.text(),
+            f"Why: {self.why}.",
+            f"What to do: {self.do}.",
+            f"Log: {self.log}, seen at {format_time(self.time)}.",
+        ]
+        if self.evidence is not None:
+            lines.append(f"Evidence: {self.evidence}")
+        return tuple(printable(line, _LINE) for line in lines)

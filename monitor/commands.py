@@ -8,7 +8,6 @@ own.
 
 import importlib
 import sys
-import time
 
 import click
 
@@ -29,11 +28,6 @@ COMMANDS = {
     "witness": ("monitor.witness_command", "Cosign what extends what was seen before."),
 }
 """Command to module and help, in the order in which `--help` lists them."""
-
-
-def clock() -> int:
-    """Unix seconds: the monitor's one clock."""
-    return int(time.time())
 
 
 class LazyGroup(click.Group):

@@ -64,6 +64,7 @@ every = "5m"
 name = "w1.example"
 url = "https://w1.example"             # a witness's monitoring prefix
 kind = "witness"                       # or "checkpoint": the URL of a checkpoint file
+every = "30s"
 
 [cosign]                               # be an index monitor
 key = "monitor.skey"
@@ -128,6 +129,7 @@ class View(_Part, frozen=True):
     name: _SinkName | Name
     url: _Url
     kind: Literal["witness", "checkpoint"] = "witness"
+    every: str = "30s"
 
 
 class Cosigning(_Part, frozen=True):
@@ -284,10 +286,14 @@ def _check(settings: Settings) -> None:
         settings.watch.unaudited_after,
         settings.watch.expiring_within,
         *(one.every for one in settings.live),
+        *(one.every for one in settings.view),
         settings.heartbeat.every if settings.heartbeat else None,
     ):
         if duration is not None:
             seconds(duration)
+    if settings.cosign is not None and settings.listen is None:
+        message = "cosign needs listen: the log asks there for cosignatures"
+        raise MalformedError(message)
 
 
 def choose_log(policy: Policy, name: str | None) -> Log:

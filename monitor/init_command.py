@@ -1,8 +1,14 @@
-"""`pcrlog-monitor init`: writes a monitor.toml that pins the log as it is now."""
+"""`pcrlog-monitor init`: writes a monitor.toml that pins the log as it is now.
+
+With --cosign it makes the key and the memory of an index monitor too, together and
+once (cosigning.py): the key beside the file, the memory in the state.
+"""
 
 from pathlib import Path
 
 import click
+
+_KEY = "monitor.skey"
 
 
 @click.command("init")
@@ -19,15 +25,28 @@ import click
 @click.option("--product", "products", multiple=True, help="A product to watch.")
 @click.option("--identity", "identities", multiple=True, help="A name to watch.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Serve pages and metrics there.")
-def init_command(
+@click.option(
+    "--state", default="state", show_default=True, help="Folder for what is verified."
+)
+@click.option(
+    "--cosign",
+    "cosigner",
+    metavar="NAME",
+    help="Be an index monitor under this name, such as m1.example/m; needs --listen.",
+)
+def init_command(  # noqa: PLR0913 - each is an option
     config: Path,
     policy: Path,
     origin: str | None,
     products: tuple[str, ...],
     identities: tuple[str, ...],
+    *,
     listen: str | None,
+    state: str,
+    cosigner: str | None,
 ) -> None:
     """Write a monitor.toml for a log of a policy."""
+    from monitor.clock import clock
     from monitor.config import Config, choose_log, read_file
     from pcrlog.checkpoint import open_checkpoint
     from pcrlog.encoding import encode_base64
@@ -45,10 +64,12 @@ def init_command(
     text = _TEXT.format(
         policy=_path(policy, folder),
         log=log.key.name,
+        state=state,
         first=f"{checkpoint.size} {encode_base64(checkpoint.root)}",
         listen=f'listen = "{listen}"' if listen else '# listen = "127.0.0.1:8090"',
         products=_list(products),
         identities=_list(names),
+        cosign="" if cosigner is None else f'\n[cosign]\nkey = "{_KEY}"\n',
     )
     Config.parse(text.encode())
     try:
@@ -58,6 +79,13 @@ def init_command(
         message = f"{config} exists; remove it, or name another file"
         raise UsageError(message) from error
     click.echo(f"Wrote {config}: {log.key.name} is pinned at {checkpoint.size} leaves.")
+    if cosigner is not None:
+        from monitor.cosigning import create
+
+        vkey = create(Config.load(config), cosigner, clock())
+        click.echo(f"Made {_KEY}, and its memory. Its public half, for the log's")
+        click.echo("log.toml and for policies (index_monitors):")
+        click.echo(f"  {vkey}")
     click.echo(f"Next: pcrlog-monitor run --config {config} --once")
 
 
@@ -76,7 +104,7 @@ _TEXT = """\
 format = "pcrlog-monitor/v1"
 policy = "{policy}"
 log = "{log}"
-state = "state"
+state = "{state}"
 poll = "5s"
 {listen}
 
@@ -96,4 +124,4 @@ identities = {identities}
 
 [[sink]]
 kind = "stdout"
-"""
+{cosign}"""

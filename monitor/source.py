@@ -7,17 +7,22 @@ are used in proofs alone, which end in a root that the log signed.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from queue import SimpleQueue
 
 from pcrlog import limits
 from pcrlog.checkpoint import Checkpoint
-from pcrlog.merkle import HASH_SIZE, Range
+from pcrlog.errors import TransportError
+from pcrlog.merkle import HASH_SIZE, Node, Range
 from pcrlog.policy import Log
 from pcrlog.reader import AbsentError, Fetch, Reader
 from pcrlog.tiles import FULL, MAX_ENTRY, Tile, node_reader, parse_bundle
+from pcrlog.transport import RefusedError
 
 _AT_ONCE = 4
 _BUNDLE = FULL * (MAX_ENTRY + 2)
+_TILES = 64
+"""Tiles that are remembered for one tree: 8 KiB each, and a proof needs a few."""
 
 
 class Source:
@@ -76,9 +81,21 @@ class Source:
 
         Unverified: whoever grows it to a root that he knows has verified it.
         """
-        node = node_reader(lambda level, index: self._tile(level, index, within))
+        node = self.node(within)
         bits = [bit for bit in reversed(range(size.bit_length())) if size >> bit & 1]
         return Range(size, [node(bit, (size >> bit) - 1) for bit in bits])
+
+    def node(self, size: int) -> Node:
+        """Roots of subtrees of the tree of `size`, from its tiles, unverified.
+
+        It remembers the tiles that it was given.
+        """
+
+        @lru_cache(_TILES)
+        def tile(level: int, index: int) -> bytes:
+            return self._tile(level, index, size)
+
+        return node_reader(tile)
 
     def consistency(self, old: Checkpoint, new: Checkpoint) -> None:
         """Check by the log's tiles that the tree of `new` extends that of `old`.
@@ -114,6 +131,9 @@ class Source:
         fetch = self._idle.get()
         try:
             return fetch(path, most)
+        except RefusedError as error:
+            # Whatever its reason: to us it is a log that does not answer.
+            raise TransportError(str(error)) from error
         finally:
             self._idle.put(fetch)
 

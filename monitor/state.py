@@ -182,6 +182,21 @@ class State:
         row = self._database.execute("select max(seq) from alert").fetchone()
         return row[0] or 0
 
+    def count_after(self, seq: int) -> int:
+        """How many alerts there are after number `seq`."""
+        row = self._database.execute(
+            "select count(*) from alert where seq > ?", (seq,)
+        ).fetchone()
+        return int(row[0])
+
+    def alerts_by_kind(self) -> dict[str, int]:
+        """How many alerts of each kind were ever raised."""
+        rows = self._database.execute(
+            "select json_extract(alert, '$.kind') as kind, count(*) from alert"
+            " group by kind order by kind"
+        )
+        return dict(rows.fetchall())
+
     def newest_alerts(self, most: int) -> list[tuple[int, Alert]]:
         """The newest alerts, newest first."""
         rows = self._database.execute(

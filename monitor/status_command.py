@@ -1,8 +1,13 @@
-"""`pcrlog-monitor status`: how far, what is wrong, what was last said."""
+"""`pcrlog-monitor status`: how far, what is wrong, what was last said, who was told."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from monitor.ledger import SinkStanding
+    from monitor.overview import Overview
 
 _ALERTS, _ROUNDS = 10, 5
 
@@ -18,8 +23,8 @@ _ALERTS, _ROUNDS = 10, 5
 def status_command(config: Path, *, as_json: bool) -> int:
     """Show how far the log is verified."""
     from monitor.config import Config
-    from monitor.state import State
-    from pcrlog.encoding import encode_json, format_time
+    from monitor.overview import Overview
+    from pcrlog.encoding import encode_json
     from pcrlog.errors import UncheckedError, VerificationError
 
     settings = Config.load(config)
@@ -27,45 +32,84 @@ def status_command(config: Path, *, as_json: bool) -> int:
     if not path.is_file():
         message = f"{path.name} is not there: run it first: pcrlog-monitor run"
         raise UncheckedError(message)
-    state = State(path, read_only=True)
-    try:
-        known = state.log()
-        size = 0 if known is None else state.verified().size
-        sealed = 0 if known is None else state.verified().sealed
-        wrong, rounds = state.conditions(), state.rounds(_ROUNDS)
-        alerts = state.newest_alerts(_ALERTS)
-        tainted = state.fact("follow", "tainted")
-    finally:
-        state.close()
+    seen = Overview.read(settings, alerts=_ALERTS)
     if as_json:
-        shown = {
-            "log": settings.log.key.name,
-            "size": size,
-            "sealed": sealed,
-            "tainted": tainted,
-            "conditions": [{"kind": one.kind, "since": one.since} for one in wrong],
-            "alerts": [
-                {"id": alert.id, "kind": alert.kind, "seq": seq, "time": alert.time}
-                for seq, alert in alerts
-            ],
-            "rounds": [
-                {"found": one.found, "outcome": one.outcome, "time": one.time}
-                for one in rounds
-            ],
-        }
-        click.echo(encode_json(shown))
+        click.echo(encode_json(_shown(seen)))
     else:
-        click.echo(f"{settings.log.key.name}: {size} leaves verified", nl=False)
-        click.echo(f", sealed {format_time(sealed)}" if sealed else "")
-        if tainted:
-            click.secho(f"  it has lied: {tainted}", fg="red")
-        for one in wrong:
-            click.secho(f"  {one.kind} since {format_time(one.since)}", fg="yellow")
-        for last in rounds[:1]:
-            when = format_time(last.time)
-            click.echo(f"  last round  {when}, {last.took_ms} ms: {last.found}")
-        for _, alert in alerts:
-            click.echo(f"  {format_time(alert.time)}  {alert.text()}")
-    if tainted:
-        return VerificationError.exit_code
-    return 0
+        _print(seen, settings.state)
+    return VerificationError.exit_code if seen.tainted else 0
+
+
+def _shown(seen: "Overview") -> dict[str, Any]:
+    return {
+        "log": seen.log,
+        "size": seen.verified.size,
+        "sealed": seen.verified.sealed,
+        "frozen": seen.verified.frozen,
+        "tainted": seen.tainted,
+        "conditions": [
+            {"kind": one.kind, "since": one.since} for one in seen.conditions
+        ],
+        "alerts": [
+            {
+                "about": one.about,
+                "entries": one.entries,
+                "evidence": one.evidence,
+                "found": one.found,
+                "id": one.id,
+                "kind": one.kind,
+                "severity": one.severity,
+                "time": one.time,
+            }
+            for one in seen.alerts
+        ],
+        "rounds": [
+            {"found": one.found, "outcome": one.outcome, "time": one.time}
+            for one in seen.rounds[:_ROUNDS]
+        ],
+        "sinks": [
+            {
+                "delivered": one.delivered,
+                "failing": one.failing,
+                "kind": one.kind,
+                "name": one.name,
+                "pending": one.pending,
+                "problem": one.problem,
+            }
+            for one in seen.sinks
+        ],
+    }
+
+
+def _print(seen: "Overview", folder: Path) -> None:
+    from pcrlog.encoding import format_time, printable
+
+    sealed = seen.verified.sealed
+    click.echo(f"{seen.log}: {seen.verified.size} leaves verified", nl=False)
+    click.echo(f", sealed {format_time(sealed)}" if sealed else "")
+    if seen.tainted:
+        click.secho(f"  it has lied: {seen.tainted}", fg="red")
+    for one in seen.conditions:
+        click.secho(f"  {one.kind} since {format_time(one.since)}", fg="yellow")
+    for last in seen.rounds[:1]:
+        when, found = format_time(last.time), printable(last.found)
+        click.echo(f"  last round  {when}, {last.took_ms} ms: {found}")
+    for sink in seen.sinks:
+        click.secho(
+            f"  sink {sink.name}: {_words(sink)}", fg="yellow" if sink.failing else None
+        )
+    for alert in seen.alerts:
+        text = printable(alert.text(), 1000)
+        click.echo(f"  {format_time(alert.time)}  {text}")
+        if alert.evidence is not None:
+            file = folder / "evidence" / alert.evidence
+            click.echo(f"    evidence: {file}")
+
+
+def _words(sink: "SinkStanding") -> str:
+    from pcrlog.encoding import format_time
+
+    words = f"{sink.pending} waiting"
+    if sink.failing is not None:
+        words += f", refuses since {format_time(sink.failing)}"
+    return words + (f": {sink.problem}" if sink.problem else "")

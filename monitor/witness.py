@@ -7,20 +7,25 @@ HTTP: a body in, a `Reply` out, from any number of threads. The checks, in order
 2. the origin is that of a log on our list                               else 404
 3. its key signed, and no line of that key is wrong                      else 403
 4. the text is a checkpoint of that origin and old <= size               else 400
-5. the log is not asking too often                                       else 429
-6. `old` is the size that we last cosigned                               else 409
-7. size 0 has the root of nothing; what extends nothing comes without a
+5. `old` is the size that we last cosigned                               else 409
+6. size 0 has the root of nothing; what extends nothing comes without a
    proof; any other proof holds, from the root that we hold              else 422
+7. the log is not asking too often                                       else 429
 8. `approve` agrees (an index monitor: the whole round is clean)         else 422, 503
 9. still nothing else was cosigned, compared and stored in one step      else 409
 
 Only then does the line leave. What is signed is a re-encoding of what was parsed. The
 time in a line never goes back: see `Witness`.
 
+The limit comes that late so that nobody can use up a log's share of it: checkpoints are
+public, and whoever sends one again moves nothing. A new time for what is cosigned
+already, which anybody may ask for, is counted apart from growth.
+
 >>> Reply.refusal(403, "no signature").body
 b'no signature\n'
 """
 
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -39,12 +44,14 @@ from pcrlog.merkle import EMPTY_ROOT, check_consistency
 from pcrlog.note import NoteSigner, SignatureLine, UnverifiedNote, VerifierKey
 from pcrlog.witness import SIZE_TYPE, AddCheckpoint, encode_lines, encode_size
 
+_log = logging.getLogger(__name__)
+
 Logs: TypeAlias = Callable[[str], VerifierKey | None]
 """Origin to the log's key (type 0x01, of that name), or None: not one of ours."""
 Approve: TypeAlias = Callable[[str, Checkpoint, bytes], None]
 """Origin, checkpoint, the note as it came. Raises if it is not to be cosigned."""
-Limit: TypeAlias = Callable[[str], int]
-"""Origin to seconds that it has to wait; 0 if it need not."""
+Limit: TypeAlias = Callable[[str, bool], int]
+"""Origin, whether it grows: seconds that it has to wait; 0 if it need not."""
 
 TEXT = "text/plain; charset=utf-8"
 SETBACK = 10
@@ -94,7 +101,7 @@ class Witness:
         clock: unix seconds.
         approve: asked last, with what passed every check; may take seconds, and may
             raise UncheckedError (503, ask again) or VerificationError (422).
-        limit: asked for each checkpoint that a log signed.
+        limit: asked for each checkpoint that passed the checks before.
     """
 
     def __init__(
@@ -104,7 +111,7 @@ class Witness:
         logs: Logs,
         clock: Callable[[], int],
         approve: Approve = lambda _origin, _checkpoint, _note: None,
-        limit: Limit = lambda _origin: 0,
+        limit: Limit = lambda _origin, _grows: 0,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -122,6 +129,7 @@ class Witness:
         try:
             asked, checkpoint, line = self._read(body)
             stored = self._check(asked, checkpoint)
+            self._wait(checkpoint, stored)
             self._ask(checkpoint, asked.note)
             return self._cosign(stored, checkpoint, line)
         except _Refused as refused:
@@ -140,7 +148,7 @@ class Witness:
     # --- the steps -------------------------------------------------------------------
 
     def _read(self, body: bytes) -> tuple[AddCheckpoint, Checkpoint, str]:
-        """Checks 1 to 5; the request, what the log signed, its signature line."""
+        """Checks 1 to 4; the request, what the log signed, its signature line."""
         try:
             asked = AddCheckpoint.parse(body)
             note = UnverifiedNote.parse(asked.note)
@@ -161,33 +169,34 @@ class Witness:
                 f"old {asked.old} is larger than the checkpoint's {checkpoint.size}"
             )
             raise _refused(400, message)
-        wait = self._limit(origin)
-        if wait:
-            raise _refused(429, f"too many checkpoints of {origin}", wait)
         line = SignatureLine(key.name, key.key_hash, note.of(key)[0])
         return asked, checkpoint, str(line)
 
     def _check(self, asked: AddCheckpoint, checkpoint: Checkpoint) -> Cosigned | None:
-        """Checks 6 and 7; what we hold of this log."""
+        """Checks 5 and 6; what we hold of this log."""
         stored = self._store.latest(checkpoint.origin)
         if stored and stored.size == checkpoint.size and stored.root != checkpoint.root:
             # Whatever else is wrong with the request: the log signed both.
-            self._store.keep_fork(
-                Fork(
-                    checkpoint.origin,
-                    checkpoint.size,
-                    stored.note,
-                    asked.note,
-                    self._clock(),
-                ),
-                checkpoint.root,
-            )
+            self._keep_fork(stored, checkpoint, asked.note)
         _check_old(asked.old, stored)
         try:
             _check_growth(asked, checkpoint, stored)
         except VerificationError as error:
             raise _refused(422, error) from error
         return stored
+
+    def _keep_fork(self, stored: Cosigned, checkpoint: Checkpoint, note: bytes) -> None:
+        origin, size, now = checkpoint.origin, checkpoint.size, self._clock()
+        fork = Fork(origin, size, stored.note, note, now)
+        if self._store.keep_fork(fork, checkpoint.root):
+            _log.error("%s signed two trees of %d leaves; both are kept", origin, size)
+
+    def _wait(self, checkpoint: Checkpoint, stored: Cosigned | None) -> None:
+        """Check 7."""
+        grows = stored is None or checkpoint.size > stored.size
+        wait = self._limit(checkpoint.origin, grows)
+        if wait:
+            raise _refused(429, f"too many checkpoints of {checkpoint.origin}", wait)
 
     def _ask(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Check 8."""
@@ -235,7 +244,7 @@ def _check_old(old: int, stored: Cosigned | None) -> None:
 def _check_growth(
     asked: AddCheckpoint, checkpoint: Checkpoint, stored: Cosigned | None
 ) -> None:
-    """Check 7.
+    """Check 6.
 
     Raises:
         VerificationError: it does not hold.

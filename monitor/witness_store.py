@@ -10,6 +10,7 @@ copy in memory, which is brought up to date after the commit and before the answ
 one process holds the file, and its folder's lock sees to that (witness_serving.py).
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from msgspec import Struct
 from monitor.state import connect
 from pcrlog.encoding import sha256
 from pcrlog.errors import UncheckedError, UsageError
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -136,6 +139,9 @@ class WitnessStore:
         # Owner: the writing thread; others read single items.
         self._latest = {row.origin: row for row in found.cosigned}
         self._origins = {_digest(origin): origin for origin in self._latest}
+        self._forks = len(found.forks)
+        self._counting = threading.Lock()
+        self._failure: str | None = None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="witness-store")
         self._writer.start()
@@ -169,17 +175,37 @@ class WitnessStore:
         """
         return self._do(lambda: self._compare_and_store(old, new))
 
-    def keep_fork(self, fork: Fork, root: bytes) -> None:
-        """Keep the evidence that a log forked; `root` is that of the refused note."""
+    @property
+    def forks(self) -> int:
+        """How many forks are kept as evidence."""
+        return self._forks
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing could be stored the last time, if so."""
+        return self._failure
+
+    def keep_fork(self, fork: Fork, root: bytes) -> bool:
+        """Keep the evidence that a log forked; `root` is that of the refused note.
+
+        Returns:
+            Whether it is new.
+        """
         row = (fork.origin, root, fork.size, fork.ours.decode(), fork.theirs.decode())
-        self._do(
-            lambda: self._database.execute(
-                "insert into fork select ?, ?, ?, ?, ?, ?"
-                " where (select count(*) from fork where origin = ?) < ?"
-                " on conflict do nothing",
-                (*row, fork.time, fork.origin, _FORKS_KEPT),
+        rows: int = self._do(
+            lambda: (
+                self._database.execute(
+                    "insert into fork select ?, ?, ?, ?, ?, ?"
+                    " where (select count(*) from fork where origin = ?) < ?"
+                    " on conflict do nothing",
+                    (*row, fork.time, fork.origin, _FORKS_KEPT),
+                ).rowcount
             )
         )
+        new = rows == 1
+        with self._counting:
+            self._forks += new
+        return new
 
     # --- the writing thread ----------------------------------------------------------
 
@@ -210,9 +236,13 @@ class WitnessStore:
             self._changed.clear()
             if self._database.in_transaction:
                 self._database.rollback()
+            if self._failure is None:
+                _log.error("nothing can be stored: %s", error)
+            self._failure = str(error)
             for job in group:
                 job.done.set_exception(_not_stored(error))
             return
+        self._failure = None
         self._step("committed")
         for origin, row in self._changed.items():
             self._latest[origin] = row
@@ -239,6 +269,8 @@ class WitnessStore:
         else:
             same = old is not None and (old.size, old.root) == (now.size, now.root)
             if not same or now.time > new.time:
+                # A commit that failed may have come to disk all the same.
+                self._changed[new.origin] = now
                 return now
             done = self._database.execute(
                 "update cosigned set size = ?, root = ?, time = ?, note = ?"

@@ -24,6 +24,7 @@ EXPECTED = (
     "REFUTED: release.valid",
     "VERIFIED TO LINK 2 OF 7",
     "VERIFIED TO LINK 2 OF 7",
+    "REFUTED: log.memory",
 )
 
 
@@ -44,5 +45,8 @@ def test_the_demo_goes_as_its_story_says() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert tuple(headlines) == EXPECTED
+    assert "ALARM unexpected-release" in done.stdout
+    assert "ALARM fork" in done.stdout
+    assert "PROVEN against log.example/pcr" in done.stdout
     readme = (ROOT / "README.md").read_text()
     assert put(readme, done.stdout) == readme, "python -m demo.transcript renews it"

@@ -19,7 +19,7 @@ import pytest
 
 from log_server.problems import BY_SLUG
 from pcrlog import limits
-from tests.e2e.test_server import Served, is_running, open_files
+from tests.e2e.served import Served, is_running, open_files
 from tests.unit.log_server.parties import Log, Party
 
 pytestmark = pytest.mark.e2e

@@ -2,11 +2,12 @@
 
 It is honest: statements are judged as the real log judges them (`force` admits what it
 would refuse, so that a test can show what a reader makes of that), each `seal` makes a
-checkpoint, and `bundle` answers like the server. Keys come from seeds: the same calls
-give the same bytes.
+checkpoint, and `bundle` answers like the server. `until` and `hide` are for logs that
+lie. Keys come from seeds: the same calls give the same bytes.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -31,7 +32,7 @@ from pcrlog.predicates import (
     Release,
     Revocation,
 )
-from pcrlog.seal import Seal
+from pcrlog.seal import FIRST_BYTE, Seal
 from pcrlog.statement import encode
 
 ORIGIN = "log.example/pcr"
@@ -77,6 +78,11 @@ class MemoryLog:
         """Make the keys and entry 0."""
         self.signer = NoteSigner(self.origin, sha256(b"log").digest())
         self.root, self.enrol = key("root"), key("enrol")
+        self._empty()
+        keys = [*active(self.root, use="root"), *active(self.enrol, use="enrol")]
+        self.identify(REGISTRAR, keys, [self.root], issuer=REGISTRAR)
+
+    def _empty(self) -> None:
         self.leaves: list[bytes] = []
         self.entries: dict[int, Entry] = {}
         self.by_sha: dict[str, Entry] = {}
@@ -86,8 +92,6 @@ class MemoryLog:
         self.nodes: dict[tuple[int, int], bytes] = {}
         self.authority = Authority(self.origin)
         self.note = b""
-        keys = [*active(self.root, use="root"), *active(self.enrol, use="enrol")]
-        self.identify(REGISTRAR, keys, [self.root], issuer=REGISTRAR)
 
     # --- statements ------------------------------------------------------------------
 
@@ -254,6 +258,10 @@ class MemoryLog:
         """Seal, sign and cosign; the checkpoint note. `root` and `leaf` may be lies."""
         seal = Seal(len(self.leaves), self.now, root or self.index_root(), frozen)
         self._push(leaf or seal.encode())
+        return self.sign()
+
+    def sign(self) -> bytes:
+        """Sign and cosign all leaves so far, sealed or not; the checkpoint note."""
         checkpoint = Checkpoint(self.origin, len(self.leaves), self.tree.root())
         self.note = bytes(self.signer.sign(checkpoint.text()))
         return self.cosign(*self.witnesses)
@@ -275,6 +283,29 @@ class MemoryLog:
         )
         return self.trie.root
 
+    # --- other histories -------------------------------------------------------------
+
+    def until(self, size: int) -> "MemoryLog":
+        """A log with the same keys and the first `size` leaves: to go on otherwise."""
+        other = copy(self)
+        other._empty()
+        for leaf in self.leaves[:size]:
+            if leaf.startswith(FIRST_BYTE):
+                other._push(leaf)
+            else:
+                other.append(leaf, force=True)
+        other.index_root()
+        other.sign()
+        return other
+
+    def hide(self, index: int) -> None:
+        """Leave an entry out of the index, from the next root on."""
+        for name, indices in list(self.index.items()):
+            self.index[name] = [one for one in indices if one != index]
+            if not self.index[name]:
+                del self.index[name]
+        self.trie = trie.MemoryTrie()
+
     # --- bundles ---------------------------------------------------------------------
 
     def answer(self, name: str) -> Answer:
@@ -282,11 +313,13 @@ class MemoryLog:
         indices = tuple(self.index.get(name, ()))
         return Answer(indices, self.trie.prove(index_keys.key_hash(name)))
 
+    def path_of(self, index: int) -> tuple[bytes, ...]:
+        """What leads from a leaf to the root of all leaves so far."""
+        return merkle.prove_inclusion(index, len(self.leaves), self.node)
+
     def included(self, index: int) -> Included:
         """A leaf and its inclusion in the newest checkpoint."""
-        size = len(self.leaves)
-        proof = merkle.prove_inclusion(index, size, self.node)
-        return Included(Envelope.parse(self.leaves[index]), proof)
+        return Included(Envelope.parse(self.leaves[index]), self.path_of(index))
 
     def bundle(
         self,
@@ -296,16 +329,22 @@ class MemoryLog:
         platform: str = "aws-nitro",
     ) -> Bundle:
         """What the server would answer for a product and these registers."""
+        measurements = tuple(
+            f"{','.join(f'{n}={subject[n]}' for n in names)}"
+            for names in PLATFORMS[platform].identity
+        )
+        return self.bundle_about(product, platform, measurements, *auditors)
+
+    def bundle_about(
+        self, product: str, platform: str, measurements: tuple[str, ...], *auditors: str
+    ) -> Bundle:
+        """The same, for measurements that are spelled out."""
         asked: dict[str, Answer] = {}
 
         def ask(name: str) -> list[Entry]:
             asked[name] = self.answer(name)
             return [self.entries[i] for i in asked[name].indices if i in self.entries]
 
-        measurements = tuple(
-            f"{','.join(f'{n}={subject[n]}' for n in names)}"
-            for names in PLATFORMS[platform].identity
-        )
         gather(
             Subject(product, platform, measurements, auditors),
             ask,
@@ -318,8 +357,8 @@ class MemoryLog:
         """A bundle of these answers and all entries that they name."""
         indices = sorted({i for answer in answers.values() for i in answer.indices})
         last = len(self.leaves) - 1
-        proof = merkle.prove_inclusion(last, last + 1, self.node)
         entries = {i: self.included(i) for i in indices}
+        proof = self.path_of(last)
         return Bundle(self.note, self.leaves[last], proof, answers, entries)
 
     def policy(self, *extra: str, products: str = "", witnesses: str = '"none"') -> str:

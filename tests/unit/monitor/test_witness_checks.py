@@ -306,25 +306,28 @@ def test_a_fork_of_another_size_is_422(world: Scene) -> None:
 
 def test_a_log_that_asks_too_often_is_429_with_the_seconds(tmp_path: Path) -> None:
     waits = {LOG.origin: 7}
-    with scene(tmp_path, LOG, limit=lambda origin: waits[origin]) as world:
+    with scene(tmp_path, LOG, limit=lambda origin, _: waits[origin]) as world:
         reply = asked(world, LOG.request(0, 8))
         assert (reply.status, reply.retry_after) == (429, 7)
         waits[LOG.origin] = 0
         assert asked(world, LOG.request(0, 8)).status == 200
 
 
-def test_a_limit_counts_only_what_the_log_signed(tmp_path: Path) -> None:
-    counted: list[str] = []
+def test_a_limit_counts_what_would_be_cosigned_growth_apart(tmp_path: Path) -> None:
+    counted: list[tuple[str, bool]] = []
 
-    def limit(origin: str) -> int:
-        counted.append(origin)
+    def limit(origin: str, grows: bool) -> int:  # noqa: FBT001 - as `Limit` has it
+        counted.append((origin, grows))
         return 0
 
     with scene(tmp_path, LOG, limit=limit) as world:
         asked(world, signed(LOG.signer.line(bytes(64))))
+        asked(world, LOG.request(3, 8))
+        asked(world, bytes(AddCheckpoint(0, (bytes(32),), LOG.note(8))))
         assert counted == []
-        asked(world, LOG.request(0, 8))
-        assert counted == [LOG.origin]
+        for old, size in ((0, 8), (8, 8), (8, 9)):
+            asked(world, LOG.request(old, size))
+        assert counted == [(LOG.origin, True), (LOG.origin, False), (LOG.origin, True)]
 
 
 @pytest.mark.parametrize("now", [0, -1, LATEST + 1, NOW - SETBACK - 1])

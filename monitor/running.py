@@ -1,0 +1,161 @@
+"""A monitor at work: rounds, comparisons, probes; what they found is delivered.
+
+    round     follow the log (follow.py); then compare and probe what is due
+    deliver   threads, one a sink, take alerts from monitor.db (deliver.py)
+    vouch     an index monitor's part: a checkpoint that the log has not published yet
+
+Everything that a round found is in monitor.db before anybody is told of it, so a crash
+anywhere here repeats, and loses nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event
+from typing import BinaryIO
+
+from monitor.alerts import Alert
+from monitor.config import Config, seconds
+from monitor.deliver import Delivery
+from monitor.evidence_files import EvidenceFiles
+from monitor.follow import Follower, Outcome
+from monitor.indexing import IndexProcess
+from monitor.live import Live
+from monitor.locking import exclusively
+from monitor.sinks import Heartbeat
+from monitor.source import Source
+from monitor.standing import Standing
+from monitor.state import State
+from monitor.views import Views
+from pcrlog.transport import Client
+
+_DRAIN = 60.0
+"""Seconds that `--once` waits for its sinks; what is left waits for the next run."""
+
+
+class Hooks:
+    """What the outside may watch: tests kill the process in a step."""
+
+    def __init__(
+        self,
+        step: Callable[[str], None] = lambda _name: None,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        ended: Callable[[Outcome], None] = lambda _outcome: None,
+    ) -> None:
+        self.step = step
+        self.progress = progress
+        self.ended = ended
+
+
+class Monitor:
+    """One monitor of one log; `open_monitor` makes it."""
+
+    def __init__(
+        self,
+        config: Config,
+        follower: Follower,
+        delivery: Delivery,
+        views: Views,
+        live: Live,
+        hooks: Hooks,
+    ) -> None:
+        self.follower = follower
+        self.delivery = delivery
+        self.views = views
+        self.live = live
+        self._config = config
+        self._hooks = hooks
+        self._poll = seconds(config.settings.poll)
+        beat = config.settings.heartbeat
+        self._heartbeat = None if beat is None else Heartbeat(beat, time.monotonic)
+
+    def once(self) -> int:
+        """One round, told to everybody; the exit status."""
+        self.delivery.start()
+        outcome = self.round()
+        if not self.delivery.drain(_DRAIN) and outcome.outcome == "clean":
+            return 3
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+        return {"clean": 0, "alerts": 4, "unchecked": 3}[outcome.outcome]
+
+    def run(self, ending: Event) -> None:
+        """Round after round until `ending`."""
+        self.delivery.start()
+        while not ending.is_set():
+            began = time.monotonic()
+            self.round()
+            ending.wait(max(0.0, began + self._poll - time.monotonic()))
+
+    def round(self) -> Outcome:
+        """Look at everything that is to be looked at now."""
+        outcome = self.follower.round()
+        self.follower.raise_alerts(alerts := self._elsewhere())
+        if kinds := {*(alert.kind for alert in alerts), *self.live.wrong()}:
+            found = ", ".join(sorted(kinds))
+            outcome = Outcome("alerts", found, outcome.size)
+        self.delivery.wake()
+        if self._heartbeat is not None and outcome.outcome != "unchecked":
+            self._heartbeat.beat()
+        self._hooks.ended(outcome)
+        return outcome
+
+    def vouch(self, note: bytes) -> None:
+        """See `Follower.vouch`; what was found is delivered."""
+        try:
+            self.follower.vouch(note)
+        finally:
+            self.delivery.wake()
+
+    def _elsewhere(self) -> list[Alert]:
+        """What others say of the log, and what enclaves say of themselves."""
+        alerts: list[Alert] = []
+        now = time.monotonic()
+        verified = self.follower.verified()
+        if verified is not None and self.views.due(now):
+            alerts += self.views.look(verified)
+        if self.live.due(now):
+            alerts += self.live.look(self.follower.now())
+        return alerts
+
+
+@contextmanager
+def open_monitor(
+    config: Config, clock: Callable[[], int], stdout: BinaryIO, hooks: Hooks
+) -> Iterator[Monitor]:
+    """A monitor, and all that it stands on, in its folder.
+
+    Raises:
+        LockedError: another process runs on this folder.
+        UsageError: a setting makes no sense; a database is of another log.
+    """
+    folder = config.state
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(exclusively(folder))
+        state = State(folder / "monitor.db")
+        stack.callback(state.close)
+        source = Source(lambda: Client(config.log.url), config.log, clock)
+        stack.callback(source.close)
+        index = IndexProcess(folder / "index.db")
+        stack.callback(index.close)
+        evidence = EvidenceFiles(folder / "evidence", config.log.key)
+        standing = Standing(config, state, source, index, evidence, hooks.progress)
+        follower = Follower(
+            config,
+            state,
+            source,
+            standing,
+            clock=clock,
+            step=hooks.step,
+            progress=hooks.progress,
+        )
+        delivery = Delivery(config, stdout, clock, step=hooks.step)
+        stack.callback(delivery.close)
+        views = Views(config, source, evidence, clock)
+        stack.callback(views.close)
+        # With a connection of its own: it writes while a checkpoint is vouched for.
+        beside = State(folder / "monitor.db")
+        stack.callback(beside.close)
+        live = Live(config, beside, clock)
+        yield Monitor(config, follower, delivery, views, live, hooks)

@@ -1,0 +1,425 @@
+"""What a follower knows of a log: its tree, who may say what, its index, what is ours.
+
+All of it grows run by run (`take`), and all of it is in memory or on its way to disk
+until the follower has committed the run to monitor.db; then `commit` commits the index.
+So index.db is never ahead of monitor.db, and a start brings it up again, from leaves
+that are held against the verified tree once more (`load`). Whatever goes wrong in
+between, `forget` goes back to what is on disk.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from monitor.alerts import Alert
+from monitor.config import Config
+from monitor.entries import Batch, Finding, Reading, authority_of, compare
+from monitor.evidence_files import EvidenceFiles
+from monitor.index import Extension
+from monitor.rules import Rules
+from monitor.source import Source, runs
+from monitor.state import State, Verified
+from pcrlog.authority import Authority
+from pcrlog.checkpoint import Checkpoint
+from pcrlog.encoding import encode_base64
+from pcrlog.entry import Entry, parse_entry
+from pcrlog.errors import UncheckedError, UsageError
+from pcrlog.merkle import Range, leaf_hash
+from pcrlog.note import UnverifiedNote
+
+if TYPE_CHECKING:
+    from pcrlog.reader import Reader
+
+RUN = 4096
+"""Leaves of one transaction: what a crash repeats, and what is held in memory."""
+_TOLD = 16
+"""Findings of a kind in one run that are told one by one; one is enough to act."""
+_MEMORY = "standing"
+_ROOT, _WRONG_SINCE = "index-root", "index-wrong-since"
+
+
+class IndexOver(Protocol):
+    """The index over all leaves read; `indexing.IndexProcess` is one."""
+
+    @property
+    def size(self) -> int:
+        """Leaves in it."""
+        ...
+
+    def begin(self, leaves: Sequence[bytes]) -> None:
+        """Take the next leaves, and come back at once."""
+
+    def extension(self) -> Extension:
+        """What the leaves of `begin` have brought about."""
+        ...
+
+    def commit(self) -> None:
+        """Keep it as it is."""
+
+    def rollback(self) -> None:
+        """Go back to the last commit."""
+
+    def root(self) -> bytes:
+        """Its root."""
+        ...
+
+    def indices(self, key: str) -> tuple[int, ...]:
+        """The indices under a key string."""
+        ...
+
+    def statement(self, sha256: bytes) -> int | None:
+        """Where a statement stands first."""
+        ...
+
+    def prove(self, key: str) -> bytes:
+        """Proof of presence or absence."""
+        ...
+
+    def nodes_for(self, keys: Iterable[str | bytes]) -> Mapping[bytes, bytes]:
+        """The nodes that setting these keys would visit."""
+        ...
+
+
+class Run(Struct, frozen=True):
+    """What a run of leaves came to, for one transaction.
+
+    `lie` is the kind of the first thing in it that no log may do; `facts` are to be
+    remembered by these names.
+    """
+
+    verified: Verified
+    identities: tuple[tuple[int, bytes], ...]
+    alerts: tuple[Alert, ...]
+    lie: str | None
+    facts: tuple[tuple[str, str | None], ...]
+
+    def remember(self, state: State) -> None:
+        """Keep the facts; inside the run's transaction."""
+        for name, value in self.facts:
+            state.remember(_MEMORY, name, value)
+
+
+class Standing:
+    """What is known of one log.
+
+    Args:
+        config: which log it is, and what is ours in it.
+        state: monitor.db; read here, and written only through rules' facts.
+        source: what the log serves.
+        index: index.db.
+        evidence: where files that prove a log wrong go.
+        progress: told how many leaves were read again, of how many.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: State,
+        source: Source,
+        index: IndexOver,
+        evidence: EvidenceFiles,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
+        self._config = config
+        self._log = config.log
+        self._state = state
+        self._source = source
+        self._index = index
+        self._evidence = evidence
+        self._progress = progress
+        self._history = History(source, index)
+        self._known: _Known | None = None
+
+    # --- from disk, and back to it ---------------------------------------------------
+
+    def load(self, new: Checkpoint) -> None:
+        """Be where monitor.db is: does nothing if that is so already.
+
+        Args:
+            new: what the log shows now, signed by it; of use as long as no checkpoint
+                is verified.
+
+        Raises:
+            UncheckedError: leaves that the index lacks cannot be read.
+            VerificationError: the log serves other leaves than it did.
+            UsageError: index.db does not belong to monitor.db.
+        """
+        verified = self._state.verified()
+        if self._known is not None and self._known.tree.size == verified.size:
+            return
+        self._index.rollback()
+        origin = self._log.key.name
+        self._bring_up(verified, _checkpoint_of(verified) or new)
+        self._known = _Known(
+            verified.tree(),
+            authority_of(origin, self._state.identities()),
+            Rules(self._config, self._state, self._history),
+        )
+
+    def forget(self) -> None:
+        """Let go of what is not on disk; `load` is next."""
+        self._known = None
+
+    def commit(self) -> None:
+        """Commit the index: monitor.db has the run."""
+        self._index.commit()
+
+    def _bring_up(self, verified: Verified, signed: Checkpoint) -> None:
+        """Read what a crash, or whoever deleted index.db, left out of the index."""
+        begun = self._index.size
+        if begun > verified.size:
+            message = (
+                f"index.db has {begun} leaves, monitor.db {verified.size}: one of them"
+                " is a copy. Remove index.db; it is made anew"
+            )
+            raise UsageError(message)
+        if begun < verified.size:
+            whole = Checkpoint(signed.origin, verified.size, verified.tree().root())
+            if signed.size < whole.size:
+                message = (
+                    f"it shows {signed.size} leaves, and {whole.size} are verified"
+                )
+                raise UncheckedError(message)
+            # From here on, what leads to `signed` is what was verified.
+            self._source.consistency(whole, signed)
+            tree = self._source.tree(begun, signed.size)
+            for start, stop in runs(begun, whole.size, RUN):
+                leaves = self._source.leaves(start, stop, signed.size)
+                for leaf in leaves:
+                    tree.append(leaf_hash(leaf))
+                here = Checkpoint(signed.origin, stop, tree.root())
+                self._source.consistency(here, signed)
+                self._index.begin(leaves)
+                self._index.extension()
+                self._index.commit()
+                self._progress(stop, whole.size)
+        kept = self._state.fact(_MEMORY, _ROOT)
+        if kept is not None and kept != encode_base64(self._index.root()):
+            message = (
+                "index.db is not the index of the verified leaves: it was changed, or"
+                " is a copy. Remove it; it is made anew"
+            )
+            raise UsageError(message)
+
+    # --- a run -----------------------------------------------------------------------
+
+    def grown(self, leaves: Sequence[bytes]) -> Checkpoint:
+        """The tree with these leaves added; nothing is taken in yet."""
+        tree = self._loaded().tree
+        tree = Range(tree.size, tree.subtrees)
+        for leaf in leaves:
+            tree.append(leaf_hash(leaf))
+        return Checkpoint(self._log.key.name, tree.size, tree.root())
+
+    def take(
+        self, leaves: Sequence[bytes], new: Checkpoint, note: bytes, now: int
+    ) -> Run:
+        """Judge leaves that are proven to be the next ones.
+
+        Args:
+            leaves: they follow those that were read before.
+            new: a checkpoint that the log signed, over these leaves or more.
+            note: its bytes.
+            now: unix seconds.
+
+        Raises:
+            PcrlogError: what they are to be compared with cannot be read; then all of
+                it is forgotten.
+        """
+        try:
+            return self._take(leaves, new, note, now)
+        except BaseException:
+            self.forget()
+            raise
+
+    def _take(
+        self, leaves: Sequence[bytes], new: Checkpoint, note: bytes, now: int
+    ) -> Run:
+        known, before = self._loaded(), self._state.verified()
+        start = known.tree.size
+        self._history.at(new, start, leaves)
+        self._index.begin(leaves)
+        reading = Reading(
+            self._log,
+            known.tree,
+            known.authority,
+            sealed=before.sealed,
+            frozen=before.frozen,
+            find=self._history.find,
+        )
+        batch = reading.read(leaves)
+        extension = self._index.extension()
+        ended = known.tree.size == new.size
+        findings, facts = self._findings(batch, extension)
+        if ended and not reading.ends_in_seal:
+            words = "the last leaf of the checkpoint is not a seal"
+            findings.append(Finding("bad-seal", new.size - 1, words))
+        alerts = list(self._alerts(findings, note, now))
+        repeated = dict(extension.repeats)
+        alerts += known.rules.entries(
+            [entry for entry in batch.entries if entry.index not in repeated],
+            known.authority,
+            now,
+            reading.sealed or None,
+        )
+        if reading.frozen and not before.frozen:
+            words = f"the log ends with {new.size} leaves"
+            alerts.append(Alert.of("frozen", new.origin, "the log", words, time=now))
+        return Run(
+            Verified(
+                known.tree.size,
+                tuple(known.tree.subtrees),
+                note if ended else before.note,
+                reading.sealed,
+                reading.frozen,
+            ),
+            batch.identities,
+            tuple(alerts),
+            next((one.kind for one in findings if one.kind != "unknown-entry"), None),
+            (*facts, (_ROOT, encode_base64(self._index.root()))),
+        )
+
+    def _findings(
+        self, batch: Batch, extension: Extension
+    ) -> tuple[list[Finding], list[tuple[str, str | None]]]:
+        """What is wrong, by index; a wrong index root is told once, while it is so."""
+        since = self._state.fact(_MEMORY, _WRONG_SINCE)
+        findings, wrong = list(batch.findings), {}
+        for one in compare(batch.seals, extension):
+            if one.kind == "bad-index":
+                wrong[one.index] = one
+            else:
+                findings.append(one)
+        for index, _ in batch.seals:
+            if index not in wrong:
+                since = None
+            elif since is None:
+                since = str(index)
+                findings.append(wrong[index])
+        findings.sort(key=lambda one: one.index)
+        return findings, [(_WRONG_SINCE, since)]
+
+    def _alerts(
+        self, findings: Sequence[Finding], note: bytes, now: int
+    ) -> Iterator[Alert]:
+        told: Counter[str] = Counter()
+        origin = self._log.key.name
+        for finding in findings:
+            kind, index = finding.kind, finding.index
+            told[kind] += 1
+            if told[kind] > _TOLD:
+                continue
+            evidence = None
+            if kind != "unknown-entry":
+                evidence = self._evidence.entry(
+                    finding, note, self._source, self._index
+                )
+            yield Alert.of(
+                kind,
+                origin,
+                f"entry {index}",
+                finding.words,
+                time=now,
+                entries=(index,),
+                evidence=evidence,
+            )
+        for kind, count in told.items():
+            if count > _TOLD:
+                last = max(one.index for one in findings if one.kind == kind)
+                words = f"and {count - _TOLD} more up to entry {last}"
+                yield Alert.of(
+                    kind, origin, "more entries", words, time=now, entries=(last,)
+                )
+
+    # --- besides ---------------------------------------------------------------------
+
+    def look(self, now: int) -> None:
+        """Read what is expected again, where it is time to; not in a transaction."""
+        self._loaded().rules.look(now)
+
+    def pass_time(self, now: int) -> list[Alert]:
+        """What time alone has brought; inside a transaction."""
+        known = self._loaded()
+        self._history.at(_checkpoint_of(self._state.verified()))
+        return known.rules.time(now)
+
+    def keep_fork(self, ours: bytes, theirs: bytes) -> str | None:
+        """Name of a file that shows that the log signed two histories, if it did."""
+        sizes = [
+            Checkpoint.parse(UnverifiedNote.parse(n).text).size for n in (ours, theirs)
+        ]
+        return self._evidence.checkpoints(ours, theirs, self._source.node(max(sizes)))
+
+    def _loaded(self) -> "_Known":
+        if self._known is None:
+            message = "load comes first"
+            raise RuntimeError(message)
+        return self._known
+
+
+class _Known(Struct, frozen=True):
+    """What grows with each run, in memory alone."""
+
+    tree: Range
+    authority: Authority
+    rules: Rules
+
+
+class History:
+    """Entries of before, proven to be in the tree whose leaves are being judged."""
+
+    def __init__(self, source: Source, index: IndexOver) -> None:
+        self._source = source
+        self._index = index
+        self._tree: Checkpoint | None = None
+        self._start = 0
+        self._leaves: Sequence[bytes] = ()
+        self._reader: Reader | None = None
+
+    def at(
+        self,
+        tree: Checkpoint | None,
+        start: int = 0,
+        leaves: Sequence[bytes] = (),
+    ) -> None:
+        """Read from `tree`, which the log signed; `leaves` from `start` are at hand."""
+        self._tree, self._start, self._leaves = tree, start, leaves
+        self._reader = None
+
+    def under(self, key: str) -> tuple[int, ...]:
+        """All indices under an index key, ascending."""
+        return self._index.indices(key)
+
+    def entry(self, index: int) -> Entry:
+        """The statement at an index.
+
+        Raises:
+            MalformedError, UncheckedError: none that this version can read.
+            TransportError, VerificationError: it could not be had.
+        """
+        return parse_entry(index, self._leaf(index))
+
+    def find(self, sha256: str) -> tuple[int, bytes] | None:
+        """Where a statement stands first, and its leaf."""
+        index = self._index.statement(bytes.fromhex(sha256))
+        return None if index is None else (index, self._leaf(index))
+
+    def _leaf(self, index: int) -> bytes:
+        at = index - self._start
+        if 0 <= at < len(self._leaves):
+            return self._leaves[at]
+        if self._tree is None:
+            message = f"entry {index}: no checkpoint is verified yet"
+            raise UncheckedError(message)
+        if self._reader is None:
+            self._reader = self._source.reader()
+        return self._reader.entry(index, self._tree)
+
+
+def _checkpoint_of(verified: Verified) -> Checkpoint | None:
+    """The last checkpoint that the log signed and that is verified, if there is one."""
+    if not verified.note:
+        return None
+    return Checkpoint.parse(UnverifiedNote.parse(verified.note).text)
