@@ -158,6 +158,11 @@ def _consistency(ask: Ask) -> Answer:
     return {}
 
 
+def _consistency_roots(ask: Ask) -> Answer:
+    was, now = merkle.consistency_roots(ask["old"], ask["new"], _hashes(ask))
+    return {"old_root": _base64(was), "new_root": _base64(now)}
+
+
 def _tile(ask: Ask) -> Answer:
     tile = tiles.parse_path(ask["path"])
     level = "entries" if tile.level is None else tile.level
@@ -305,6 +310,7 @@ _OPERATIONS: dict[str, Callable[[Ask], Answer]] = {
     "bundle": _bundle,
     "checkpoint": _checkpoint,
     "consistency": _consistency,
+    "consistency-roots": _consistency_roots,
     "entry-bundle": _entry_bundle,
     "inclusion": _inclusion,
     "index-keys": _index_keys,

@@ -1,7 +1,8 @@
 """`pcrlog policy`: change, explain and check a policy file.
 
-`add` changes the text of one product's table and nothing else, so that comments stay
-where they are. What it would write is parsed before it is written.
+`add` changes the text of one product's table and nothing else, `import` that of one
+log's witnesses, so that comments stay where they are. What would be written is parsed
+before it is written.
 """
 
 from pathlib import Path
@@ -12,12 +13,12 @@ from msgspec import Struct
 from cli import files
 from cli.options import json_option, takes
 from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, following, say
-from cli.policy_edit import Demands, with_demands
+from cli.policy_edit import Demands, with_demands, with_witnesses
 from cli.policy_text import Finding, explain, lint
 from cli.session import Session
 from pcrlog import limits
-from pcrlog.errors import VerificationError
-from pcrlog.policy import Policy
+from pcrlog.errors import MalformedError, UsageError, VerificationError
+from pcrlog.policy import Log, Policy, Quorum
 
 _STYLES = {"problem": BAD, "weakness": WARN}
 
@@ -25,6 +26,12 @@ _STYLES = {"problem": BAD, "weakness": WARN}
 class _Add(Demands, frozen=True, kw_only=True):
     file: str
     product: str
+
+
+class _Import(Struct, frozen=True):
+    file: str
+    theirs: str
+    log: str | None
 
 
 class _File(Struct, frozen=True):
@@ -56,6 +63,17 @@ class Changed(Struct, frozen=True):
 
     file: str
     product: str
+    version: int
+    sha256: str
+
+
+class Imported(Struct, frozen=True):
+    """A log's witnesses in a policy, as they are now; a quorum of 0 is waived."""
+
+    file: str
+    log: str
+    quorum: int
+    witnesses: tuple[str, ...]
     version: int
     sha256: str
 
@@ -125,8 +143,7 @@ def add(session: Session, options: _Add) -> None:
     data = files.read(file, limits.POLICY)
     text = with_demands(data, product, options)
     after = Policy.parse(text)
-    mode = Path(file).stat().st_mode & 0o777
-    files.write_new(file, text, mode=mode, force=True)
+    _write(file, text)
     shown = Changed(file, product, after.version, after.sha256)
     rules = after.product(product)
     auditors = ", ".join(
@@ -145,6 +162,76 @@ def add(session: Session, options: _Add) -> None:
             following(f"pcrlog verify --policy {file} --product {product} --url URL"),
         ],
     )
+
+
+@policy_command.command("import")
+@click.argument("file")
+@click.argument("theirs", metavar="TLOG-POLICY")
+@click.option("--log", metavar="URL", help="Of which log in FILE, if of several.")
+@json_option
+@takes(_Import)
+def import_policy(session: Session, options: _Import) -> None:
+    """Take the witnesses and the quorum of TLOG-POLICY (C2SP) into the policy in FILE.
+
+    They take the place of the log's witnesses there; index monitors stay as they are.
+    Its logs are not taken over: a log needs its registrar, too.
+    """
+    from pcrlog.tlog_policy import TlogPolicy
+
+    data = files.read(options.file, limits.POLICY)
+    try:
+        theirs = TlogPolicy.parse(files.read(options.theirs, limits.POLICY))
+    except MalformedError as error:
+        message = f"{options.theirs}: {error}"
+        raise UsageError(message) from error
+    log = _meant(Policy.parse(data), options.log, [key.public for key in theirs.logs])
+    quorum = Quorum(theirs.least, theirs.keys) if theirs.least else None
+    text = with_witnesses(data, str(log.key), quorum)
+    after = Policy.parse(text)
+    _write(options.file, text)
+    names = tuple(key.name for key in theirs.keys)
+    shown = Imported(
+        *(options.file, log.key.name, theirs.least, names),
+        *(after.version, after.sha256),
+    )
+    rule = f"{theirs.least} of {', '.join(names)}" if names else "waived: quorum none"
+    session.output.result(
+        shown,
+        [
+            Row(
+                (("changed: ", GOOD),),
+                f"{options.file} (version {after.version}) demands of {log.key.name}",
+            ),
+            fact("witnesses", rule),
+            following(f"pcrlog policy lint {options.file}"),
+        ],
+    )
+
+
+def _meant(policy: Policy, url: str | None, keys: list[bytes]) -> Log:
+    """The policy's log that a tlog-policy with these log keys speaks of."""
+    from cli.logs import choose
+
+    found = [choose(policy, url)] if url else list(policy.logs.values())
+    if keys:
+        found = [log for log in found if log.key.public in keys]
+    if not found:
+        message = (
+            "none of its logs is in the policy; a log needs its registrar as well:"
+            " take [[log]] from `pcrlog-server policy`, then import again"
+        )
+        raise UsageError(message)
+    if len(found) > 1:
+        known = ", ".join(log.url for log in found)
+        message = f"which log? --log URL: {known}"
+        raise UsageError(message)
+    return found[0]
+
+
+def _write(file: str, text: bytes) -> None:
+    """Put a changed policy in the place of the old one."""
+    mode = Path(file).stat().st_mode & 0o777
+    files.write_new(file, text, mode=mode, force=True)
 
 
 @policy_command.command("explain")

@@ -1,7 +1,7 @@
-"""Changes to the text of a policy: one product's table, and nothing else.
+"""Changes to the text of a policy: one product's table, or one log's witnesses.
 
 Comments and everything else stay where they are. Python reads TOML and does not write
-it; a product's table is simple enough to be written here.
+it; what is changed is simple enough to be written here.
 """
 
 import re
@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from pcrlog.errors import UsageError
-from pcrlog.policy import Policy
+from pcrlog.policy import Policy, Quorum
 from pcrlog.predicates import NAME
 from pcrlog.statement import SCOPES
 
 _ATTESTING = ("aws-nitro",)
 _KEYID = re.compile(r"[0-9a-f]{64}")
+_LOG = re.compile(rb"(?m)^[ \t]*\[\[[ \t]*log[ \t]*\]\]")
 _VERSION = re.compile(rb"(?m)^version[ \t]*=[ \t]*([0-9]+)")
 
 Table: TypeAlias = dict[str, Any]
@@ -51,7 +52,73 @@ def with_demands(data: bytes, product: str, demands: Demands) -> bytes:
     text = _with_product(data, product, _table(product, table))
     if text == data:
         return data
+    return _next_version(text, before)
+
+
+def with_witnesses(data: bytes, vkey: str, quorum: Quorum | None) -> bytes:
+    """The policy with this quorum of witnesses for the log of a key, or none demanded.
+
+    One version later, if it is new.
+
+    Raises:
+        UsageError: the policy is not of its form, has no such log, or would not be of
+            its form with this quorum; or its witnesses do not stand on lines of their
+            own, `witnesses = …` below `[[log]]`.
+    """
+    before = Policy.parse(data)
+    logs = [one["vkey"] for one in tomllib.loads(data.decode())["log"]]
+    starts = [match.start() for match in _LOG.finditer(data)]
+    if len(starts) != len(logs) or vkey not in logs:
+        message = f"{vkey} has no table [[log]] of its own; edit it there"
+        raise UsageError(message)
+    start = starts[logs.index(vkey)]
+    span = _member(data, start, b"witnesses")
+    if span is None:
+        message = f"{vkey}: its witnesses are in another table; edit them there"
+        raise UsageError(message)
+    text = data[: span[0]] + _witnesses(quorum) + data[span[1] :]
+    after = Policy.parse(text)
+    if after.logs == before.logs:
+        return data
+    return _next_version(text, before)
+
+
+def _next_version(text: bytes, before: Policy) -> bytes:
     return _VERSION.sub(b"version = %d" % (before.version + 1), text, count=1)
+
+
+def _witnesses(quorum: Quorum | None) -> bytes:
+    if quorum is None:
+        return b'witnesses = "none"\n'
+    keys = "".join(f"    {_value(str(key))},\n" for key in quorum.keys)
+    least = quorum.least
+    return f"witnesses = {{ quorum = {least}, keys = [\n{keys}] }}\n".encode()
+
+
+def _member(data: bytes, start: int, name: bytes) -> tuple[int, int] | None:
+    """Where a member of the table at `start` stands, with all lines of its value."""
+    lines = data[start:].splitlines(keepends=True)
+    at = start + len(lines[0])
+    for number, line in enumerate(lines[1:], 1):
+        if line.startswith(b"["):
+            return None
+        if re.match(rb"[ \t]*" + name + rb"[ \t]*=", line):
+            return at, at + _length(lines[number:])
+        at += len(line)
+    return None
+
+
+def _length(lines: list[bytes]) -> int:
+    """Bytes of the first member in `lines`: of so many that it can be read."""
+    for count in range(1, len(lines) + 1):
+        text = b"".join(lines[:count])
+        try:
+            tomllib.loads(text.decode())
+        except ValueError:
+            continue
+        return len(text)
+    message = "a value does not come to an end"
+    raise UsageError(message)
 
 
 def _tables(data: bytes) -> dict[str, Table]:

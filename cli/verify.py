@@ -22,18 +22,16 @@ from cli.options import (
 )
 from cli.output import Row
 from cli.session import Session
-from cli.state import State
+from cli.state import Ending, State
 from pcrlog import limits
 from pcrlog.checkpoint import open_checkpoint
 from pcrlog.encoding import decode_hex, parse_time
 from pcrlog.errors import MalformedError, PcrlogError, UsageError
-from pcrlog.measurement import PLATFORMS, spell
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Policy
 from pcrlog.seal import Seal
 from pcrlog.verification import Memory, Report, verify
-from pcrlog.verification.checks import Recorder
-from pcrlog.verification.document import Asked, check_document
+from pcrlog.verification.document import Asked
 
 _NONCE = 32
 _HELD = ("log.signature", "log.witnesses", "log.index-monitors", "log.freshness")
@@ -87,7 +85,9 @@ def verify_command(session: Session, options: _Verify) -> int:
     past = _Past(session, options, policy, data)
     demands = policy
     if options.url is not None and not options.no_channel:
-        demands = _with_channel(policy, options.product)
+        from pcrlog.online import with_channel
+
+        demands = with_channel(policy, options.product)
     report = verify(
         given.document,
         data,
@@ -166,12 +166,6 @@ def _binding(text: str) -> tuple[str, bytes]:
     return kind, decode_hex(value)
 
 
-def _with_channel(policy: Policy, product: str) -> Policy:
-    """The policy, with the channel required of this product."""
-    rules = msgspec.structs.replace(policy.product(product), channel="required")
-    return msgspec.structs.replace(policy, products={**policy.products, product: rules})
-
-
 # --- what the log says ---------------------------------------------------------------
 
 
@@ -181,23 +175,15 @@ def _bundle(
     """The log's answers, from the file or from the log; None if there are none."""
     if options.bundle is not None:
         return files.read(options.bundle, limits.BUNDLE)
-    from cli.logs import auditors_of, choose
-    from pcrlog.reader import bundle_path
+    from cli.logs import choose
+    from pcrlog.online import wanted_bundle
     from pcrlog.transport import Client
 
     log = choose(policy, options.log)
-    rules = policy.product(options.product)
     asked = Asked(session.now, given.at, given.nonce)
-    document = check_document(given.document, policy, rules, asked, Recorder())
-    if document is None:
+    path = wanted_bundle(given.document, policy, options.product, asked)
+    if path is None:
         return None  # No genuine document: nothing to ask the log about.
-    identity = PLATFORMS[document.platform].identity
-    measurements = [
-        f"{document.platform}/{one}" for one in spell(identity, document.registers)
-    ]
-    path = bundle_path(
-        options.product, measurements, auditors_of(policy, options.product)
-    )
     try:
         with session.output.progress(f"asking {log.url}"):
             return Client(log.url)(path, limits.BUNDLE)
@@ -230,6 +216,7 @@ class _Past:
         self._state = State(session.state_directory)
         self._head: _Head | None = None
         self._log: Log | None = None
+        self._data = data or b""
         self.memory: Memory | None = None
         if data is None:
             return
@@ -246,7 +233,7 @@ class _Past:
             self.memory = self._proven(self.memory, self._log, self._head.checkpoint)
 
     def _proven(self, memory: Memory, log: Log, note: str) -> Memory:
-        """The memory, with a consistency proof if the log gives one."""
+        """The memory, with the hashes between the checkpoints if the log gives them."""
         from pcrlog.reader import Reader
         from pcrlog.transport import Client
 
@@ -256,9 +243,9 @@ class _Past:
             new = open_checkpoint(UnverifiedNote.parse(note.encode()), log.key)
             if old.size == new.size:
                 return memory
-            first, second = sorted((old, new), key=lambda one: one.size)
+            first, second = sorted((old.size, new.size))
             with self._session.output.progress(f"asking {log.url}"):
-                proof = reader.consistency(first, second)
+                proof = reader.prefix(first, second)
         except PcrlogError:
             return memory  # `log.memory` then says that there is no proof.
         return Memory(memory.note, proof, memory.frozen)
@@ -269,18 +256,28 @@ class _Past:
         if seen is None or log is None or self._head is None:
             return
         try:
+            note = seen.note.encode()
             if self.memory is not None and _failed(report, "log.memory"):
-                note = seen.note.encode()
-                path = self._state.keep_evidence(log, self.memory.note, note)
+                last, proof = self._ending(), self.memory.proof or ()
+                path = self._state.keep_evidence(log, note, last, proof)
                 self._session.output.remark(
                     f"two histories of {log.key.name}: the evidence is in {path}. Show"
-                    " it to the log's witnesses and to other users"
+                    " it to the log's witnesses and to other users; they verify it by"
+                    " pcrlog-monitor evidence verify"
                 )
             elif live and all(_held(report, check) for check in _HELD):
                 frozen = Seal.parse(self._head.seal.leaf.encode()).frozen
-                self._state.remember(log, seen.note.encode(), frozen=frozen)
+                ending = self._ending() if frozen else None
+                self._state.remember(log, note, frozen=ending)
         except PcrlogError as error:
             self._session.output.remark(str(error))
+
+    def _ending(self) -> Ending:
+        """The last leaf of the bundle's checkpoint."""
+        from pcrlog.bundle import Bundle
+
+        bundle = Bundle.parse(self._data)
+        return Ending(bundle.seal, bundle.seal_proof)
 
 
 def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:

@@ -37,12 +37,14 @@ def new_session() -> "requests.Session":
 
     class Connection(urllib3.connection.HTTPConnection):
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
-            with alarm(self.sock):
+            # The socket's own timeout is still that of connecting.
+            with alarm(self.sock, self.timeout or 0.0):
                 return super().getresponse()
 
     class SafeConnection(urllib3.connection.HTTPSConnection):
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
-            with alarm(self.sock):
+            # The socket's own timeout is still that of connecting.
+            with alarm(self.sock, self.timeout or 0.0):
                 return super().getresponse()
 
     class Pool(urllib3.HTTPConnectionPool):
@@ -75,8 +77,12 @@ def new_session() -> "requests.Session":
 
 
 @contextlib.contextmanager
-def alarm(sock: socket.socket) -> Iterator[None]:
-    """End a connection whose head does not end; its own timeout is that of one byte.
+def alarm(sock: socket.socket, timeout: float) -> Iterator[None]:
+    """End a connection whose head does not end.
+
+    Args:
+        sock: the connection.
+        timeout: seconds for which it may wait for one byte.
 
     Raises:
         TransportError: it did not.
@@ -89,7 +95,7 @@ def alarm(sock: socket.socket) -> Iterator[None]:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    timer = threading.Timer(2 * TIMEOUT + (sock.gettimeout() or 0), end)
+    timer = threading.Timer(2 * TIMEOUT + timeout, end)
     timer.daemon = True
     timer.start()
     try:

@@ -57,8 +57,8 @@ def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         named, digits = _NAME.fullmatch(name), _HEX.fullmatch(value)
         if named is None or digits is None:
             message = (
-                f"{shown(name)}: expected PCR0 to PCR31 and 96 hex digits, got"
-                f" {shown(value)}"
+                f"{shown(name) if named is None else name}: expected PCR0 to PCR31 and"
+                f" 96 hex digits, got {shown(value)}"
             )
             raise MalformedError(message)
         register = f"PCR{named[1]}"

@@ -36,6 +36,7 @@ from pcrlog.merkle import (
     leaf_hash,
     prove_consistency,
     prove_inclusion,
+    prove_prefix,
 )
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Distrust, Log, Policy
@@ -46,7 +47,7 @@ from pcrlog.verification.evidence import Evidence, Opened, judge_entries, open_l
 SKEW = 300
 """Seconds by which clocks may differ where no policy says otherwise."""
 _ENTRY_BUNDLE = FULL * (MAX_ENTRY + 2)
-_LOOKUPS = ("measurement", "product", "identity")
+_LOOKUPS = ("measurement", "product", "identity", "issuer")
 
 
 class AbsentError(TransportError):
@@ -227,6 +228,20 @@ class Reader:
         proof = prove_consistency(old.size, new.size, self._nodes(new.size))
         check_consistency(old.size, new.size, proof, old.root, new.root)
         return proof
+
+    def prefix(self, old: int, new: int) -> Proof:
+        """The hashes for `merkle.consistency_roots`, from the tiles of `new` leaves.
+
+        Unverified: where they lead to, and whether to what the log signed, is for that
+        function to tell.
+
+        Raises:
+            VerificationError: not 0 < old < new.
+        """
+        if not 0 < old < new:
+            message = f"nothing leads from {old} entries to {new}"
+            raise VerificationError(message)
+        return prove_prefix(old, new, self._nodes(new))
 
     # --- answers ---------------------------------------------------------------------
 

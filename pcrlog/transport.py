@@ -300,7 +300,7 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
             line.connect()
             binding = _binding(line.sock)
             line.request("GET", target, headers=HEADERS)
-            with alarm(line.sock):
+            with alarm(line.sock, connection.TIMEOUT):
                 response = line.getresponse()
             with response:
                 return Attested(_answer(response, url), binding)

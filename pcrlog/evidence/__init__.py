@@ -27,6 +27,7 @@ from pcrlog.evidence.file import (
     WrongAnswer,
     WrongIndex,
     encode,
+    notes_of,
     parse,
     unverified_origin,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "bare_note",
     "encode",
     "keys_to_judge",
+    "notes_of",
     "parse",
     "unverified_origin",
     "verify_evidence",

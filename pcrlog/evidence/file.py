@@ -201,12 +201,15 @@ def encode(file: File) -> bytes:
     return data
 
 
+def notes_of(file: File) -> tuple[bytes, ...]:
+    """The checkpoint notes in a file, unverified."""
+    if isinstance(file, TwoCheckpoints | BeyondFrozen):
+        return tuple(note.encode() for note in file.checkpoints)
+    if isinstance(file, Unauthorised | WrongAnswer):
+        return (file.parsed().note,)
+    return (file.checkpoint.encode(),)
+
+
 def unverified_origin(file: File) -> str:
     """Which log the file says that it is about: good for choosing a key, no more."""
-    if isinstance(file, TwoCheckpoints | BeyondFrozen):
-        note = file.checkpoints[0]
-    elif isinstance(file, Unauthorised | WrongAnswer):
-        note = file.parsed().note.decode()
-    else:
-        note = file.checkpoint
-    return note.partition("\n")[0]
+    return notes_of(file)[0].decode().partition("\n")[0]

@@ -23,7 +23,7 @@ from pcrlog.errors import (
     VerificationError,
 )
 from pcrlog.index_keys import key_hash, keys_of_payload
-from pcrlog.merkle import Proof, check_consistency, check_inclusion, leaf_hash
+from pcrlog.merkle import Proof, check_inclusion, consistency_roots, leaf_hash
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Policy, Quorum
 from pcrlog.seal import Seal
@@ -32,13 +32,15 @@ from pcrlog.verification.checks import CheckStatus, Recorder
 
 SKIPPED_FAMILY = "urn:pcrlog:info:"
 """Predicate types of this family speak neither for nor against anything."""
+_TWO_HISTORIES = "two histories, a fork"
 
 
 class Memory(Struct, frozen=True):
     """What an earlier live run saw: its checkpoint note.
 
-    `proof` is a consistency proof from it to the bundle's checkpoint, if one was
-    fetched, and `frozen` whether its seal was the log's last.
+    `proof` is what `merkle.prove_prefix` makes of the tiles of the larger of it and the
+    bundle's checkpoint, if they were fetched: the hashes that lead to both roots.
+    `frozen` is whether its seal was the log's last.
     """
 
     note: bytes
@@ -161,8 +163,8 @@ def _check_freshness(
 def check_memory(opened: Opened, memory: Memory | None, recorder: Recorder) -> None:
     """Check `log.memory`: the checkpoint against the one remembered.
 
-    It fails only if both are signed and cannot both be true. Whoever holds both notes
-    then holds the evidence of a fork.
+    It fails only if both are signed and cannot both be true. Whoever holds both notes,
+    and the hashes if they are of two sizes, then holds the evidence of a fork.
     """
     check, expected = "log.memory", "one history with the checkpoint remembered"
     if memory is None:
@@ -175,28 +177,38 @@ def check_memory(opened: Opened, memory: Memory | None, recorder: Recorder) -> N
         return
     new = opened.checkpoint
     found = f"remembered {old.size}, now {new.size}"
+    smaller, larger = sorted((old, new), key=lambda checkpoint: checkpoint.size)
+    # A frozen checkpoint is final: nothing larger can belong to the same log.
+    final = memory.frozen if smaller is old else opened.seal.frozen
     if old.size == new.size and old.root == new.root:
         recorder.note(check, "pass", expected, found)
-        return
-    # A frozen checkpoint is final: nothing larger can belong to the same log.
-    smaller_is_frozen = memory.frozen if old.size < new.size else opened.seal.frozen
-    forked = old.size == new.size or smaller_is_frozen
-    if not forked and memory.proof is None:
+    elif old.size == new.size or final:
+        recorder.note(check, "fail", expected, f"{found}: {_TWO_HISTORIES}")
+    elif memory.proof is None:
         recorder.note(check, "unchecked", expected, f"{found}, no proof between them")
-        return
-    if not forked:
-        first, second = sorted((old, new), key=lambda checkpoint: checkpoint.size)
-        try:
-            check_consistency(
-                first.size, second.size, memory.proof or (), first.root, second.root
-            )
-        except VerificationError as error:
-            # A wrong proof is its sender's fault; it shows nothing about the log.
-            recorder.note(check, "unchecked", expected, f"{found}: {error}")
-            return
-        recorder.note(check, "pass", expected, f"{found}, proven consistent")
-        return
-    recorder.note(check, "fail", expected, f"{found}: two histories, a fork")
+    else:
+        status, shown = _history(smaller, larger, memory.proof)
+        recorder.note(check, status, expected, f"{found}: {shown}")
+
+
+def _history(
+    smaller: Checkpoint, larger: Checkpoint, hashes: Proof
+) -> tuple[CheckStatus, str]:
+    """What the hashes show of two checkpoints that the log signed, and in words.
+
+    They are nobody's signed word. But no other hashes than those of the log's own tree
+    lead to the larger root; and then the root that they give to its first leaves is the
+    log's, whatever it signed for them before.
+    """
+    try:
+        was, now = consistency_roots(smaller.size, larger.size, hashes)
+    except VerificationError as error:
+        return "unchecked", str(error)
+    if now != larger.root:
+        return "unchecked", f"the proof does not lead to the {larger.size} leaves"
+    if was != smaller.root:
+        return "fail", f"{_TWO_HISTORIES}, proven by the larger tree"
+    return "pass", "proven consistent"
 
 
 class Evidence:

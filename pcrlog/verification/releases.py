@@ -90,7 +90,7 @@ class Releases:
             for entry, release in self.matching
             if not self._is_settled(entry)
             for rival in self.subject.rivals.get(release.version, ())
-            if _differs(entry, release, rival) and not self._is_settled(rival)
+            if differs(entry, release, rival) and not self._is_settled(rival)
         ]
 
     def _is_settled(self, rival: Entry) -> bool:
@@ -144,7 +144,8 @@ class Releases:
         return min(versions, key=semver)
 
 
-def _differs(entry: Entry, release: Release, rival: Entry) -> bool:
+def differs(entry: Entry, release: Release, rival: Entry) -> bool:
+    """Whether a rival is another build of the same version (PROTOCOL.md 2.3)."""
     other = rival.predicate
     theirs = rival.statement.registers
     return (

@@ -600,7 +600,7 @@ def _remembered(s: Stage, *, prove: bool, frozen: bool = False) -> Inputs:
     s.log.now += HOUR
     s.release("1.4.3", BAD)
     made = s.inputs()
-    proof = merkle.prove_consistency(size, len(s.log.leaves), s.log.node)
+    proof = merkle.prove_prefix(size, len(s.log.leaves), s.log.node)
     return replace(made, memory=Memory(old, proof if prove else None, frozen))
 
 
@@ -642,6 +642,92 @@ log.verified(
     "same size, same root",
     lambda s: replace(_released(s), memory=Memory(s.log.note, None)),
 )
+
+
+def _grown(s: Stage, filler: str, *sizes: int) -> bytes:
+    """A release, sealed at these sizes; the last note. `filler` tells logs apart."""
+    s.release()
+    note = b""
+    for size in sizes:
+        while len(s.log.leaves) < size - 1:
+            s.log.enroll(f"{filler}{len(s.log.leaves)}.example", "auditor")
+        note = s.seal()
+    return note
+
+
+def _of_two_sizes(
+    s: Stage,
+    remembered: int,
+    shown: int,
+    change: Callable[[merkle.Proof], merkle.Proof | None] = tuple,
+    *,
+    forked: bool = True,
+) -> Inputs:
+    """One size is remembered, one is shown; the hashes are those of the larger tree."""
+    other, sizes = Stage(), sorted((remembered, shown))
+    note = _grown(
+        other, "b" if forked else "a", *(size for size in sizes if size <= remembered)
+    )
+    _grown(s, "a", *(size for size in sizes if size <= shown))
+    larger = s if remembered < shown else other
+    hashes = merkle.prove_prefix(sizes[0], sizes[1], larger.log.node)
+    return replace(s.inputs(), memory=Memory(note, change(hashes)))
+
+
+def _of_what_is_remembered(old: int, new: int) -> merkle.Proof:
+    """The hashes of the tree that begins as remembered, had the log gone on with it."""
+    other = Stage()
+    _grown(other, "b", old, new)
+    return merkle.prove_prefix(old, new, other.log.node)
+
+
+for _name, _remember, _show in (
+    ("larger-size", 7, 11),
+    ("smaller-size", 11, 7),
+    ("larger-size-from-a-power-of-two", 8, 11),
+    ("smaller-size-of-a-power-of-two", 11, 8),
+):
+    log.refuted(
+        f"fork-of-a-{_name}",
+        "puuuuuu",
+        _FORK,
+        "the hashes lead to the larger root and to another smaller one: a fork",
+        partial(_of_two_sizes, remembered=_remember, shown=_show),
+    )
+    log.verified(
+        f"one-history-of-a-{_name}",
+        "ppcmmmm",
+        "the hashes lead to both roots: one history",
+        partial(_of_two_sizes, remembered=_remember, shown=_show, forked=False),
+    )
+_WRONG: dict[str, tuple[str, Callable[[merkle.Proof], merkle.Proof | None]]] = {
+    "without-hashes": ("a fork of another size is none until shown", lambda _: None),
+    "hashes-of-nothing": (
+        "hashes that lead to no signed root show nothing",
+        lambda hashes: (bytes(32), *hashes[1:]),
+    ),
+    "hashes-of-the-smaller-root": (
+        "nor do those that lead to the smaller root, and not to the larger one",
+        lambda _: _of_what_is_remembered(8, 11),
+    ),
+    "a-hash-too-many": (
+        "there are exactly as many as the sizes make it",
+        lambda hashes: (*hashes, bytes(32)),
+    ),
+    "a-hash-too-few": ("the same", lambda hashes: hashes[:-1]),
+    "the-first-hash-missing": (
+        "a plain RFC 6962 proof from a power of two leaves the old root out",
+        lambda hashes: hashes[1:],
+    ),
+    "no-hash": ("the same of an empty list", lambda _: ()),
+}
+for _name, (_why, _change) in _WRONG.items():
+    log.verified(
+        f"another-size-{_name}",
+        "ppcmmmm",
+        f"{_why}: unchecked memory, which lowers nothing",
+        partial(_of_two_sizes, remembered=8, shown=11, change=_change),
+    )
 log.verified(
     "memory-of-nobody",
     "ppcmmmm",

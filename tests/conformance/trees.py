@@ -1,5 +1,7 @@
 """The tree, its files, the index trie, checkpoints, proof files (sections 3 and 7)."""
 
+from typing import Any
+
 from pcrlog import limits, merkle, trie
 from pcrlog.checkpoint import cosign
 from pcrlog.encoding import encode_base64, sha256
@@ -36,6 +38,8 @@ def tree() -> Family:
         _inclusions(family, index, size, proof)
     for old, new in ((1, 1), (1, 2), (2, 3), (3, 7), (4, 7), (6, 8), (8, 13), (13, 13)):
         _consistencies(family, old, new)
+        if old < new:
+            _consistency_roots(family, old, new)
     return family
 
 
@@ -99,6 +103,30 @@ def _consistencies(family: Family, old: int, new: int) -> None:
         why = "from size 0 nothing is proven"
         zero = {"old": 0, "new": new, **roots}
         family.case(f"{name}-from-0", why, "consistency", "refused", proof=[], **zero)
+
+
+def _consistency_roots(family: Family, old: int, new: int) -> None:
+    roots = {
+        "old_root": merkle.root(_HASHES[:old]),
+        "new_root": merkle.root(_HASHES[:new]),
+    }
+    hashes = list(merkle.prove_consistency(old, new, _node))
+    if old.bit_count() == 1:
+        hashes.insert(0, roots["old_root"])
+    given: dict[str, Any] = {"op": "consistency-roots", "old": old, "new": new}
+    name = f"consistency-roots-{old}-{new}"
+    why = "the hashes of a proof, led by the old root of a power of two: both roots"
+    family.case(name, why, expect=roots, proof=hashes, **given)
+    why = "exactly as many as the sizes make it"
+    wrong = {"longer": [*hashes, bytes(32)], "shorter": hashes[1:], "none": []}
+    for word, proof in wrong.items():
+        family.case(f"{name}-{word}", why, expect="refused", proof=proof, **given)
+    why, broken = "hashes of exactly 32 bytes", [*hashes[:-1], hashes[-1][:31]]
+    family.case(f"{name}-31-bytes", why, expect="refused", proof=broken, **given)
+    same, none = {**given, "new": old}, {**given, "old": 0}
+    for word, asked in (("same-size", same), ("from-0", none)):
+        why = "neither from size 0 nor to the same"
+        family.case(f"{name}-{word}", why, expect="refused", proof=hashes, **asked)
 
 
 def files() -> Family:

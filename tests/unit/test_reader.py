@@ -1,7 +1,6 @@
 """Verified reads: what a log gives is proven, or it is not believed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,55 +14,20 @@ from pcrlog.errors import (
     VerificationError,
 )
 from pcrlog.index_keys import of_identity, of_product
+from pcrlog.merkle import consistency_roots
 from pcrlog.policy import Policy
 from pcrlog.reader import (
-    AbsentError,
     Reader,
     bundle_path,
     lookup_path,
     read_statement,
 )
-from pcrlog.tiles import encode_bundle, parse_path
+from tests.support.files import Files
 from tests.support.memory_log import MemoryLog, registers, witness
 
 PRODUCT = "acme.example/wallet"
 KEY = of_product(PRODUCT)
 GOOD = registers("good")
-
-
-@dataclass
-class Files:
-    """A `Fetch` over a log in memory: its tiles, and whatever a test puts there."""
-
-    log: MemoryLog
-    instead: dict[str, bytes] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-    def __call__(self, path: str, most: int, /) -> bytes:
-        self.asked.append(path)
-        if path in self.gone:
-            message = f"nothing at {path}"
-            raise AbsentError(message)
-        data = self.instead[path] if path in self.instead else self._serve(path)
-        assert len(data) <= most
-        return data
-
-    def _serve(self, path: str) -> bytes:
-        if path == "checkpoint":
-            return self.log.note
-        if path.startswith("api/v1/lookup"):
-            return self.log.assemble({KEY: self.log.answer(KEY)}).encode()
-        tile = parse_path(path)
-        start = tile.index * 256
-        if tile.level is None:
-            return encode_bundle(self.log.leaves[start : start + tile.width])
-        level, width = 8 * tile.level, tile.width
-        if start + width > len(self.log.leaves) >> level:
-            message = f"nothing at {path} yet"
-            raise AbsentError(message)
-        nodes = (self.log.node(level, start + place) for place in range(width))
-        return b"".join(nodes)
 
 
 @pytest.fixture
@@ -189,6 +153,26 @@ def test_a_tree_that_does_not_extend_the_old_one_is_refuted(log: MemoryLog) -> N
     other = Checkpoint(old.origin, old.size, bytes(32))
     with pytest.raises(VerificationError):
         found.consistency(other, found.checkpoint())
+
+
+@pytest.mark.parametrize("sizes", [(4, 5), (8, 256), (255, 257), (256, 600)])
+def test_the_hashes_between_two_trees_lead_to_both_whatever_was_signed(
+    log: MemoryLog, sizes: tuple[int, int]
+) -> None:
+    found = reader(log, Files(log))
+    roots = []
+    for size in sizes:
+        grow(log, size)
+        roots.append(log.tree.root())
+    assert consistency_roots(*sizes, found.prefix(*sizes)) == tuple(roots)
+
+
+@pytest.mark.parametrize("sizes", [(0, 4), (4, 4), (5, 4)])
+def test_no_hashes_lead_to_a_tree_that_is_not_smaller(
+    log: MemoryLog, sizes: tuple[int, int]
+) -> None:
+    with pytest.raises(VerificationError, match="nothing leads"):
+        reader(log, Files(log)).prefix(*sizes)
 
 
 def test_two_trees_of_one_size_are_a_fork(log: MemoryLog) -> None:
@@ -343,11 +327,13 @@ def test_a_key_may_be_there_or_not(log: MemoryLog) -> None:
 # --- paths ---------------------------------------------------------------------------
 
 
-def test_a_lookup_is_by_measurement_product_or_identity() -> None:
+def test_a_lookup_is_by_measurement_product_identity_or_issuer() -> None:
     measurement = "v1/measurement/aws-nitro/PCR0=sha384:00"
     found = "api/v1/lookup?measurement=aws-nitro/PCR0%3Dsha384%3A00"
     assert lookup_path(measurement) == found
     assert lookup_path(KEY) == f"api/v1/lookup?product={PRODUCT}"
+    issuer = "api/v1/lookup?issuer=acme.example"
+    assert lookup_path("v1/issuer/acme.example") == issuer
     with pytest.raises(UsageError):
         lookup_path("v1/by/acme.example/aws-nitro/PCR0=sha384:00")
 

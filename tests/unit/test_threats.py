@@ -13,7 +13,7 @@ from pcrlog import index_keys, trie
 from pcrlog.bundle import Answer
 from pcrlog.errors import VerificationError
 from pcrlog.index_keys import by
-from pcrlog.merkle import prove_consistency
+from pcrlog.merkle import prove_prefix
 from pcrlog.note import NoteSigner
 from pcrlog.predicates import Binding
 from pcrlog.seal import Seal
@@ -433,6 +433,6 @@ def test_log_and_witness_quorum_split_one_user_off_for_ever() -> None:
     first = len(scene.log.leaves)
     scene.log.enroll("filler.example", "auditor")
     later = scene.inputs()
-    proof = prove_consistency(first, len(scene.log.leaves), scene.log.node)
+    proof = prove_prefix(first, len(scene.log.leaves), scene.log.node)
     memory = Memory(honest, proof)
     assert status(replace(later, memory=memory).report(), "log.memory") == "pass"

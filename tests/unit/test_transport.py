@@ -4,6 +4,7 @@ import gzip
 import json
 import ssl
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: list[Answer] = []
+        self.thinks = 0.0
         self.asked: list[tuple[str, str, bytes, str]] = []
 
     @property
@@ -59,6 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length", "0"))
         kind = self.headers.get("Content-Type", "")
         server.asked.append((self.command, self.path, self.rfile.read(size), kind))
+        time.sleep(server.thinks)
         status, headers, data = server.answers.pop(0)
         if status == 0:
             self.connection.close()
@@ -171,6 +174,16 @@ def test_a_log_has_a_url(url: str) -> None:
 # --- submitting ----------------------------------------------------------------------
 
 PLACED = {"index": 7, "sha256": "ab" * 32, "size": 9, "proof": "proof"}
+
+
+def test_a_log_may_take_as_long_as_it_was_given(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pcrlog.connection.TIMEOUT", 0.1)
+    server.thinks = 0.6
+    server.then(202, {"sha256": "ab" * 32, "envelope_sha256": "cd" * 32})
+    placed = Client(server.url).submit(b"{}", wait=1)
+    assert isinstance(placed, Promised)
 
 
 @pytest.mark.parametrize("status", [200, 201])

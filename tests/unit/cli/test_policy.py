@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from pcrlog.note import NoteSigner
 from pcrlog.policy import Policy
-from tests.support.memory_log import MemoryLog
+from tests.support.memory_log import MemoryLog, witness
 from tests.support.scene import M1, W1, W2, quorum
-from tests.unit.cli.world import World
+from tests.unit.cli.world import Ran, World
 
 PRODUCT = "new.example/app"
 KEYID = "51c0" * 16
@@ -245,3 +246,155 @@ def test_a_strong_policy_has_nothing_against_it(world: World) -> None:
     ran = world.run("policy lint policy.toml --strict")
     assert ran.status == 0, ran.out
     assert "nothing to say against" in ran.out
+
+
+# --- import --------------------------------------------------------------------------
+
+THREE = (
+    f"witness a {W1.public}\nwitness b {W2.public} https://w2.example\n"
+    f"witness c {witness('w3.example/a').public}\n"
+)
+
+
+def imported(world: World, theirs: str, *more: str) -> Ran:
+    world.write("t.txt", theirs.encode())
+    return world.run("policy import p.toml t.txt", *more)
+
+
+@pytest.mark.parametrize(
+    ("lines", "least", "names"),
+    [
+        ("group g 2 a b c\nquorum g", 2, "abc"),
+        ("group g all a b\nquorum g", 2, "ab"),
+        ("group g any a b\nquorum g", 1, "ab"),
+        ("quorum c", 1, "c"),
+    ],
+)
+def test_a_flat_quorum_is_taken_over(
+    world: World, text: str, lines: str, least: int, names: str
+) -> None:
+    ran = imported(world, f"log {MemoryLog().signer.public}\n{THREE}{lines}\n")
+    assert ran.status == 0, ran.err
+    [log] = parsed(world).logs.values()
+    assert log.witnesses is not None
+    assert log.witnesses.least == least
+    wanted = {"a": W1.public, "b": W2.public, "c": witness("w3.example/a").public}
+    assert list(log.witnesses.keys) == [wanted[name] for name in names]
+    assert log.index_monitors is None
+    # Nothing else changed: neither comments nor the rest of the table.
+    after = (world.folder / "p.toml").read_text()
+    before = text.replace("version = 1", "version = 2")
+    start, end = before.split('witnesses = "none"\n')
+    assert after.startswith(start)
+    assert after.endswith(end)
+
+
+def test_the_same_quorum_again_changes_nothing(world: World, text: str) -> None:
+    theirs = f"{THREE}group g 2 a b c\nquorum g\n"
+    assert imported(world, theirs).status == 0
+    once = (world.folder / "p.toml").read_bytes()
+    assert imported(world, theirs).status == 0
+    assert (world.folder / "p.toml").read_bytes() == once
+    # Another one takes its place, all lines of it.
+    assert imported(world, f"{THREE}quorum a\n").status == 0
+    [log] = parsed(world).logs.values()
+    assert log.witnesses is not None
+    assert log.witnesses.keys == (W1.public,)
+    assert parsed(world).version == 3
+    assert (world.folder / "p.toml").read_text().count("w2.example") == 0
+
+
+def test_quorum_none_waives_and_says_so(world: World, text: str) -> None:
+    assert imported(world, f"{THREE}quorum a\n").status == 0
+    ran = imported(world, "quorum none\n")
+    assert ran.status == 0
+    assert "waived: quorum none" in ran.out
+    assert next(iter(parsed(world).logs.values())).witnesses is None
+
+
+def test_what_is_imported_is_printed_as_json(world: World, text: str) -> None:
+    ran = imported(world, f"{THREE}group g all a b\nquorum g\n", "--json")
+    found = json.loads(ran.out)
+    assert found["quorum"] == 2
+    assert found["witnesses"] == ["w1.example/a", "w2.example/b"]
+    assert found["sha256"] == parsed(world).sha256
+
+
+def test_one_of_several_logs_is_named(world: World) -> None:
+    other = MemoryLog(origin="other.example/log")
+    other.signer = NoteSigner("other.example/log", b"o" * 32)
+    one, two = MemoryLog().policy("platforms = {}"), other.policy()
+    table = two[two.index("[[log]]") :]
+    world.write("p.toml", f"{one}{table}".encode())
+    theirs = f"{THREE}quorum a\n"
+    ran = imported(world, theirs)
+    assert ran.status == 2
+    assert "which log? --log URL: https://log.example/pcr, https://other" in ran.err
+    assert imported(world, theirs, "--log https://other.example/log").status == 0
+    # Its log line says which one it is as well.
+    ran = imported(world, f"log {MemoryLog().signer.public}\n{THREE}quorum b\n")
+    assert ran.status == 0
+    first, second = parsed(world).logs.values()
+    assert first.witnesses is not None
+    assert first.witnesses.keys == (W2.public,)
+    assert second.witnesses is not None
+    assert second.witnesses.keys == (W1.public,)
+
+
+def refused(world: World, theirs: str, *more: str) -> str:
+    before = (world.folder / "p.toml").read_bytes()
+    ran = imported(world, theirs, *more)
+    assert ran.status == 2
+    assert (world.folder / "p.toml").read_bytes() == before
+    return ran.err.replace("\n ", "")
+
+
+def test_a_group_of_groups_is_refused_with_a_word_about_it(
+    world: World, text: str
+) -> None:
+    nested = "group x any a b\ngroup y all x c\nquorum y\n"
+    said = refused(world, f"{THREE}{nested}")
+    assert "t.txt: " in said
+    assert "group of groups" in said
+
+
+def test_a_log_that_the_policy_does_not_have_is_not_made_up(
+    world: World, text: str
+) -> None:
+    stranger = NoteSigner("log.example/pcr", b"s" * 32).public
+    said = refused(world, f"log {stranger}\n{THREE}quorum a\n")
+    assert "a log needs its registrar" in said
+    assert "no log at" in refused(
+        world, f"{THREE}quorum a\n", "--log https://x.example"
+    )
+
+
+def test_a_witness_that_is_an_index_monitor_is_refused(world: World) -> None:
+    monitors = f'{{ quorum = 1, keys = ["{W1.public}"] }}'
+    text = (
+        MemoryLog()
+        .policy("platforms = {}")
+        .replace('index_monitors = "none"', f"index_monitors = {monitors}")
+    )
+    world.write("p.toml", text.encode())
+    assert "a key stands twice" in refused(world, f"{THREE}quorum a\n")
+
+
+@pytest.mark.parametrize("where", ["sub-table", "dotted", "inline"])
+def test_witnesses_in_another_place_are_left_to_their_owner(
+    world: World, where: str
+) -> None:
+    head, _, log = MemoryLog().policy().partition("[[log]]\n")
+    members = [row for row in log.split("\n") if row and "witnesses" not in row]
+    old = quorum(1, W2)
+    rows = {
+        "sub-table": ["[[log]]", *members, "[log.witnesses]"],
+        "dotted": ["[[log]]", *members],
+        "inline": ["log = [{ " + ", ".join([*members, 'witnesses = "none"']) + " }]"],
+    }[where]
+    prefix = "witnesses." if where == "dotted" else ""
+    if where != "inline":
+        rows += [f"{prefix}quorum = 1", f"{prefix}keys = {json.dumps(old['keys'])}"]
+    platforms = "platforms = {}\n"
+    world.write("p.toml", (head + platforms + "\n".join(rows) + "\n").encode())
+    assert "there" in refused(world, f"{THREE}quorum a\n")

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from cli.logs import auditors_of
-from cli.state import State
+from cli.state import Ending, State
 from pcrlog import transport
 from pcrlog.encoding import sha256
-from pcrlog.errors import TransportError
+from pcrlog.errors import TransportError, UncheckedError
+from pcrlog.evidence import Proven, verify_evidence
+from pcrlog.online import auditors_of
 from pcrlog.policy import Policy
 from pcrlog.predicates import Binding
 from tests.support.memory_log import MemoryLog
 from tests.support.scene import NONCE, PRODUCT, W1, W2, document, quorum
-from tests.unit.cli.world import GOOD, ROGUE, World, problem
+from tests.unit.cli.world import GOOD, ROGUE, Ran, World, problem
 
 LOG = "--policy policy.toml"
 VERIFY = f"verify {LOG} --product {PRODUCT}"
@@ -305,8 +306,8 @@ def test_an_older_checkpoint_does_not_replace_a_newer_one(released: World) -> No
     assert remembered(released) == size
 
 
-def test_a_fork_is_refuted_and_its_evidence_is_kept(released: World) -> None:
-    released.run(FILE)
+def another_history(size: int) -> MemoryLog:
+    """The same log to somebody else: other leaves from the second on."""
     forked = MemoryLog()
     for name, role in (
         ("acme.example", "provider"),
@@ -316,16 +317,120 @@ def test_a_fork_is_refuted_and_its_evidence_is_kept(released: World) -> None:
         forked.enroll(name, role)
     forked.seal()
     forked.release(PRODUCT, "1.4.2", GOOD)
-    forked.seal()
-    assert len(forked.leaves) == len(released.log.leaves)
-    released.log = forked
+    grow(forked, size)
+    return forked
+
+
+def grow(log: MemoryLog, size: int) -> None:
+    """Until its seal is the last of so many leaves."""
+    while len(log.leaves) < size - 1:
+        log.enroll(f"filler{len(log.leaves)}.example", "auditor")
+    log.seal()
+
+
+def test_a_fork_is_refuted_and_its_evidence_is_kept(released: World) -> None:
+    released.run(FILE)
+    released.log = another_history(len(released.log.leaves))
     ran = released.run(FILE)
     assert ran.status == 4
-    [evidence] = (released.folder / "state" / "forks").iterdir()
-    assert str(evidence) in ran.err.replace("\n      ", "")
-    kept = json.loads(evidence.read_bytes())
-    assert kept["note"] == forked.note.decode()
-    assert kept["remembered"] != kept["note"]
+    found = proven(released, ran)
+    assert found.kind == "checkpoints"
+    assert "two trees of" in found.found
+
+
+@pytest.mark.parametrize(
+    ("remember", "show"), [(9, 12), (8, 11), (12, 9), (11, 8)], ids=str
+)
+def test_a_fork_of_another_size_is_refuted_and_its_evidence_is_kept(
+    released: World, remember: int, show: int
+) -> None:
+    """By the tiles of the larger tree; a smaller one keeps those that it had."""
+    grow(released.log, remember)
+    assert released.run(FILE).status == 0
+    tile = b"".join(released.log.node(0, place) for place in range(remember))
+    released.lies[f"tile/0/000.p/{remember}"] = lambda: (200, tile)
+    released.log = another_history(show)
+    ran = released.run(FILE)
+    assert ran.status == 4
+    found = proven(released, ran)
+    assert found.kind == "checkpoints"
+    assert [one.size for one in found.checkpoints] == sorted((remember, show))
+    assert remembered(released) == remember
+
+
+def test_a_fork_whose_tiles_are_withheld_cannot_be_shown(released: World) -> None:
+    released.run(FILE)
+    released.log = another_history(12)
+    for path in ("tile/0/000.p/12", "tile/0/000"):
+        released.lies[path] = lambda: problem(404, "no-such-path", "Gone", "")
+    found = report(released, FILE)
+    assert (found["exit"], check(found, "log.memory")) == (0, "unchecked")
+    assert not (released.folder / "state" / "evidence").exists()
+
+
+def proven(world: World, ran: Ran) -> Proven:
+    """What the one file of evidence, which the run named, proves with the key alone."""
+    [path] = (world.folder / "state" / "evidence").iterdir()
+    assert str(path) in ran.err.replace("\n      ", "")
+    return verify_evidence(path.read_bytes(), world.log.signer.public)
+
+
+FROZEN = {
+    "witnesses": "none",
+    "index_monitors": "none",
+    "frozen_until": "2036-01-01T00:00:00Z",
+}
+
+
+def test_a_log_that_goes_on_after_its_end_is_convicted(released: World) -> None:
+    released.write_policy(log=FROZEN)
+    ended = released.log.seal(frozen=True)
+    assert released.run(FILE).status == 0
+    released.log.enroll("late.example", "auditor")
+    released.log.seal()
+    ran = released.run(FILE)
+    assert ran.status == 4
+    found = proven(released, ran)
+    assert found.kind == "frozen"
+    assert [one.size for one in found.checkpoints] == [
+        int(ended.split(b"\n")[1]),
+        len(released.log.leaves),
+    ]
+
+
+def test_a_log_that_ended_before_what_it_showed_is_convicted(released: World) -> None:
+    released.write_policy(log=FROZEN)
+    words = f"bundle {LOG} --product {PRODUCT} --measurements good.json -o w"
+    released.log.seal(frozen=True)
+    released.run(words)
+    released.log.seal()
+    assert released.run(FILE).status == 0
+    ran = released.run(FILE, "--bundle w")
+    assert ran.status == 4
+    assert proven(released, ran).kind == "frozen"
+
+
+def test_a_frozen_memory_without_its_seal_proves_nothing(released: World) -> None:
+    released.write_policy(log=FROZEN)
+    released.log.seal(frozen=True)
+    released.run(FILE)
+    [path] = (released.folder / "state" / "checkpoints").iterdir()
+    kept = json.loads(path.read_bytes())
+    del kept["seal"]
+    path.write_text(json.dumps(kept))
+    released.log.seal()
+    ran = released.run(FILE)
+    assert ran.status == 4
+    assert "inclusion" in ran.err
+    assert not (released.folder / "state" / "evidence").exists()
+
+
+def test_one_checkpoint_alone_proves_nothing(released: World) -> None:
+    policy = Policy.parse((released.folder / "policy.toml").read_bytes())
+    [log] = policy.logs.values()
+    state = State(str(released.folder / "state"))
+    with pytest.raises(UncheckedError, match="both checkpoints are of one tree"):
+        state.keep_evidence(log, released.log.note, Ending(b"", ()))
 
 
 def test_a_state_that_cannot_be_written_changes_no_verdict(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pcrlog.merkle import Proof, prove_consistency
+from pcrlog.merkle import Proof, prove_prefix
 from pcrlog.note import NoteSigner, UnverifiedNote
 from pcrlog.verification import Memory, Report
 from tests.support.memory_log import START, MemoryLog
@@ -19,11 +19,19 @@ from tests.support.scene import (
 
 
 class History:
-    """A log at three checkpoints; `inputs` are those of the one in the middle."""
+    """A log at three checkpoints; `inputs` are those of the one in the middle.
 
-    def __init__(self, version: str = "1.4.2", *, frozen: int | None = None) -> None:
+    The sizes are `first`, at least 7, and then two more each.
+    """
+
+    def __init__(
+        self, version: str = "1.4.2", *, frozen: int | None = None, first: int = 7
+    ) -> None:
         self.scene = Scene()
         self.scene.release(version)
+        while len(self.scene.log.leaves) < first - 2:
+            n = len(self.scene.log.leaves)
+            self.scene.log.enroll(f"filler{n}.example", "auditor")
         self.notes: list[bytes] = []
         self.sizes: list[int] = []
         bundles: list[Inputs] = []
@@ -38,7 +46,7 @@ class History:
     def proof(self, other: int) -> Proof:
         """Between checkpoint `other` and the one in the middle."""
         first, second = sorted((self.sizes[other], self.sizes[1]))
-        return prove_consistency(first, second, self.scene.log.node)
+        return prove_prefix(first, second, self.scene.log.node)
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +127,61 @@ def test_the_same_size_and_another_root_is_a_fork(
 
 
 @pytest.mark.parametrize("other", [0, 2], ids=["smaller", "larger"])
-def test_a_fork_of_another_size_cannot_be_proven_consistent(
+def test_a_fork_of_another_size_is_proven_by_the_larger_tree(
     history: History, fork: History, other: int
 ) -> None:
-    memory = Memory(fork.notes[other], history.proof(other))
+    larger = history if other == 0 else fork
+    memory = Memory(fork.notes[other], larger.proof(other))
+    report = history.inputs.report(memory=memory)
+    forked(report)
+    assert "proven by the larger tree" in found(report, "log.memory")
+
+
+@pytest.mark.parametrize("other", [0, 2], ids=["smaller", "larger"])
+def test_hashes_that_lead_to_the_smaller_root_alone_show_nothing(
+    history: History, fork: History, other: int
+) -> None:
+    """Anybody can make such: the larger root is what vouches for them."""
+    smaller = fork if other == 0 else history
+    memory = Memory(fork.notes[other], smaller.proof(other))
+    report = history.inputs.report(memory=memory)
+    verified(report, "unchecked")
+    assert "does not lead to the" in found(report, "log.memory")
+
+
+@pytest.mark.parametrize("other", [0, 2], ids=["smaller", "larger"])
+def test_without_hashes_a_fork_of_another_size_is_not_shown(
+    history: History, fork: History, other: int
+) -> None:
+    verified(history.inputs.report(memory=Memory(fork.notes[other])), "unchecked")
+
+
+@pytest.mark.parametrize(
+    ("first", "other"), [(8, 0), (14, 2)], ids=["remembered", "shown"]
+)
+def test_a_smaller_size_that_is_a_power_of_two_is_judged_alike(
+    first: int, other: int
+) -> None:
+    """Where a plain consistency proof leaves the old root out."""
+    history, fork = History(first=first), History("6.6.6", first=first)
+    assert min(history.sizes[other], history.sizes[1]) in {8, 16}
+    memory = Memory(history.notes[other], history.proof(other))
+    verified(history.inputs.report(memory=memory), "pass")
+    larger = history if other == 0 else fork
+    hashes = larger.proof(other)
+    forked(history.inputs.report(memory=Memory(fork.notes[other], hashes)))
+    memory = Memory(fork.notes[other], hashes[1:])
     verified(history.inputs.report(memory=memory), "unchecked")
+
+
+@pytest.mark.parametrize("other", [0, 2], ids=["smaller", "larger"])
+def test_no_hashes_convict_an_honest_log(history: History, other: int) -> None:
+    good = history.proof(other)
+    for place, value in enumerate(good):
+        for wrong in (bytes(32), value[::-1], value[1:], value + b"x", good[place - 1]):
+            forged = (*good[:place], wrong, *good[place + 1 :])
+            memory = Memory(history.notes[other], forged)
+            verified(history.inputs.report(memory=memory), "unchecked")
 
 
 def test_a_remembered_frozen_checkpoint_is_final(history: History) -> None:
