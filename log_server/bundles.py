@@ -20,6 +20,8 @@ from pcrlog.proof import Proof
 
 LOOKUP_ENTRIES = 256
 """A lookup answers with all indices, and with so many entries: the newest."""
+LOOKUP_BYTES = limits.BUNDLE // 4
+"""And with entries of about so many bytes: their proofs have to fit in as well."""
 _INDICES = limits.BUNDLE // 8
 """More indices than could stand in a bundle are not even read."""
 
@@ -125,8 +127,11 @@ def bundle_about(
 def lookup(snapshot: Snapshot, key: str) -> bytes:
     """A bundle of one answer: all indices under a key, and the newest entries."""
     answers = Answers(snapshot)
-    for index in answers.answer(key)[-LOOKUP_ENTRIES:]:
-        answers.entry(index)
+    left = LOOKUP_BYTES
+    for index in reversed(answers.answer(key)[-LOOKUP_ENTRIES:]):
+        left -= len(answers.entry(index).envelope.raw)
+        if left <= 0:
+            break
     return answers.encode()
 
 

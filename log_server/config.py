@@ -7,7 +7,8 @@
     DIR/intake.db, log.db     schema.sql
     DIR/public/               checkpoint and tile/: what the world sees; any web server,
                               CDN or object store may serve a copy of it
-    DIR/run/                  lock, wake-up FIFO, serve.json: of the running server
+    DIR/run/                  lock, wake-up FIFO, serve.json, witnesses.json: of the
+                              running server
 
 >>> Settings.parse(b'origin = "log.example/pcr"').heartbeat
 3600
@@ -21,11 +22,45 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from pcrlog import limits
 from pcrlog.errors import MalformedError, UsageError
-from pcrlog.note import VerifierKey
+from pcrlog.note import COSIGNATURE, VerifierKey
 from pcrlog.predicates import Origin
 
 SETTINGS = "log.toml"
+_COSIGNERS = limits.NOTE_SIGNATURES - 1
+"""A checkpoint has so many lines beside the log's own."""
+_Seconds = Annotated[int, Meta(ge=1, le=300)]
+_LINE = 512
+_PLAIN = r"[!#-\[\]-~]+\Z"
+"""Printable ASCII that needs no escape in TOML."""
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is asked to cosign: its `vkey` (type 0x04), its `url` (submission prefix)."""
+
+    vkey: Annotated[str, Meta(max_length=_LINE, pattern=f"^{_PLAIN}")]
+    url: Annotated[str, Meta(max_length=_LINE, pattern=f"^https?://{_PLAIN}")]
+
+    @property
+    def key(self) -> VerifierKey:
+        """The key that the vkey spells.
+
+        Raises:
+            MalformedError: it spells none.
+        """
+        return VerifierKey.parse(self.vkey)
+
+
+class Quorum(Struct, frozen=True, forbid_unknown_fields=True):
+    """At least `quorum` of `members` must cosign before a checkpoint is published.
+
+    `timeout` is in seconds; without it, its kind's (`witnesses.TIMEOUTS`).
+    """
+
+    quorum: Annotated[int, Meta(ge=1, le=_COSIGNERS)]
+    members: Annotated[tuple[Member, ...], Meta(min_length=1, max_length=_COSIGNERS)]
+    timeout: _Seconds | None = None
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +75,38 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests answered at once; at most half of them may wait for publication."""
     most_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Statements that may wait for a decision; more are refused with 429."""
+    witnesses: Quorum | None = None
+    """Who says: this extends what I saw. Without it nobody is asked."""
+    index_monitors: Quorum | None = None
+    """Who says: I have recomputed the index. Without it nobody is asked."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no policy could repeat."""
+        for quorum in (self.witnesses, self.index_monitors):
+            if quorum is not None and quorum.quorum > len(quorum.members):
+                message = (
+                    f"a quorum of {quorum.quorum} cannot be reached by"
+                    f" {len(quorum.members)} members"
+                )
+                raise ValueError(message)
+        try:
+            keys = [member.key for member in self.cosigners()]
+        except MalformedError as error:
+            raise ValueError(str(error)) from error
+        if any(key.kind != COSIGNATURE for key in keys):
+            message = "expected vkeys of witnesses, index monitors of type 0x04"
+            raise ValueError(message)
+        if len({key.public for key in keys}) != len(keys):
+            message = "a key stands twice among witnesses and index monitors"
+            raise ValueError(message)
+        if len(keys) > _COSIGNERS:
+            message = f"{len(keys)} witnesses and index monitors, at most {_COSIGNERS}"
+            raise ValueError(message)
+
+    def cosigners(self) -> tuple[Member, ...]:
+        """All who are asked to cosign."""
+        quorums = (self.witnesses, self.index_monitors)
+        return tuple(m for q in quorums if q is not None for m in q.members)
 
     @classmethod
     def parse(cls, data: bytes) -> "Settings":
@@ -56,7 +123,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     def toml(self) -> bytes:
         """A log.toml with these settings, each explained."""
-        return _TOML.format(self=self).encode()
+        text = _TOML.format(self=self)
+        tables = {"witnesses": self.witnesses, "index_monitors": self.index_monitors}
+        for name, quorum in tables.items():
+            if quorum is not None:
+                text += _quorum_toml(name, quorum)
+        return (text if self.cosigners() else text + _EXAMPLE).encode()
+
+
+def _quorum_toml(name: str, quorum: Quorum) -> str:
+    timeout = "" if quorum.timeout is None else f"timeout = {quorum.timeout}\n"
+    members = "".join(
+        f'\n[[{name}.members]]\nvkey = "{member.vkey}"\nurl = "{member.url}"\n'
+        for member in quorum.members
+    )
+    words = f"# No checkpoint is published before so many of these {name} cosigned it."
+    words = words.replace("_", " ")
+    return f"\n{words}\n[{name}]\nquorum = {quorum.quorum}\n{timeout}{members}"
 
 
 _TOML = """\
@@ -76,6 +159,19 @@ threads = {self.threads}
 
 # Statements that may wait for a decision; more are refused with 429.
 most_waiting = {self.most_waiting}
+"""
+_EXAMPLE = """
+# Nobody but the log vouches for its one history until witnesses cosign it, and for its
+# index until index monitors do. A checkpoint is published when `quorum` of them have.
+#
+# [witnesses]
+# quorum = 1
+#
+# [[witnesses.members]]
+# vkey = "w1.example/a+..."
+# url = "https://w1.example/a"
+#
+# [index_monitors] has the same members.
 """
 
 
@@ -157,6 +253,11 @@ class Config:
     def serving(self) -> Path:
         """Where a running `serve` says under which URL it listens."""
         return self.directory / "run" / "serve.json"
+
+    @property
+    def witnessing(self) -> Path:
+        """Where the sequencer says how its witnesses are (`standing`)."""
+        return self.directory / "run" / "witnesses.json"
 
     def vkey(self) -> VerifierKey:
         """The log's public key.

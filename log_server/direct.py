@@ -18,6 +18,7 @@ from log_server.problems import UnavailableError
 from log_server.publisher import Publisher
 from log_server.sequencer import Sequencer, Step
 from log_server.store import Decision, Store
+from log_server.witnesses import Cosigners, Patience
 from pcrlog.encoding import sha256
 from pcrlog.errors import UsageError
 from pcrlog.note import NoteSigner
@@ -65,17 +66,28 @@ def _locked(path: Path, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def open_sequencer(
-    config: Config, clock: Clock, step: Step = lambda _name: None
+    config: Config,
+    clock: Clock,
+    step: Step = lambda _name: None,
+    patience: Patience = Patience(),  # noqa: B008 - it never changes
 ) -> Iterator[Sequencer]:
     """The sequencer of a log, which has published all that was committed.
 
     It has a lock of its own: should `serve` be killed, its sequencer still finishes a
     batch, and the next one waits for that.
 
+    Args:
+        config: which log.
+        clock: unix seconds.
+        step: see `sequencer.Step`.
+        patience: how long witnesses may take, now and at each publication.
+
     Raises:
         UsageError: no key, or key, databases and settings are not of one log.
         LockedError: another sequencer does not end.
         InconsistencyError: log.db is behind what was published.
+        ContradictedError: log.db is behind what a witness cosigned.
+        QuorumError: too few witnesses answer; what is committed stands.
     """
     with _locked(config.sequencing, _FINISH_SECONDS), ExitStack() as stack:
         signer = read_log_key(config)
@@ -83,7 +95,12 @@ def open_sequencer(
         stack.callback(ledger.close)
         intake = IntakeReader(config.intake_db)
         stack.callback(intake.close)
-        publisher = Publisher(ledger, config.public, signer.public)
+        cosign = None
+        if config.settings.cosigners():
+            published = ledger.snapshot().published_size()
+            cosign = Cosigners(config, signer.public, published, clock, patience)
+            stack.callback(cosign.close)
+        publisher = Publisher(ledger, config.public, signer.public, cosign)
         stack.callback(publisher.close)
         publisher.recover()
         yield Sequencer(ledger, intake, publisher, signer, clock=clock, step=step)

@@ -75,6 +75,18 @@ _RESULTS = _object(
         "results": {"type": "array", "items": _RESULT},
     }
 )
+_STANDING = _object(
+    {
+        "name": _STRING,
+        "role": {"enum": ["witness", "index monitor"]},
+        "size": _INDEX,
+        "time": _INDEX,
+        "cosignatures": _INDEX,
+        "alarms": _INDEX,
+        "alarm": {"type": "boolean"},
+        "problem": _STRING,
+    }
+)
 _HEALTH = _object(
     {
         "ok": {"type": "boolean"},
@@ -84,6 +96,8 @@ _HEALTH = _object(
         "frozen": {"type": "boolean"},
         "waiting": _INDEX,
         "oldest_waiting": _INDEX,
+        "quorum_missing": _INDEX,
+        "witnesses": {"type": "array", "items": _STANDING},
     }
 )
 _KEY = _object(
@@ -270,6 +284,7 @@ def _questions() -> Node:
                 _query("measurement", _STRING, measurement),
                 _query("product", _STRING, "<provider>/<name>"),
                 _query("identity", _NAME, "A name"),
+                _query("issuer", _NAME, "A name: all that was said in it"),
             ],
             problems=bundled,
         ),

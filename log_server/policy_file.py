@@ -5,7 +5,7 @@ It says how to know the log, and trusts nobody's products yet: `pcrlog policy ad
 
 from collections.abc import Callable
 
-from log_server.config import Config
+from log_server.config import Config, Quorum
 from log_server.registrar import root_keyid
 from log_server.store import Store
 from pcrlog.encoding import format_time
@@ -30,13 +30,8 @@ vkey = "{vkey}"
 url = "{url}"
 registrar = "{registrar}"
 max_age = "24h"                 # how long a revocation can be hidden from you, at most
-# Nobody but the log vouches for its one history until you name witnesses:
-# witnesses = {{ quorum = 2, keys = ["w1.example/a+...", "w2.example/b+...", "w3..."] }}
-witnesses = "none"
-# Nobody but the log vouches for the index being complete until you name who recomputes
-# it:
-# index_monitors = {{ quorum = 1, keys = ["m1.example/m+..."] }}
-index_monitors = "none"
+{witnesses}
+{index_monitors}
 
 [platforms.aws-nitro]
 roots = ["builtin"]
@@ -44,6 +39,17 @@ max_age = "5m"
 nonce = "required"              # or "optional"
 operator = "aws"
 """
+
+_NO_WITNESSES = """\
+# Nobody but the log vouches for its one history until you name witnesses:
+# witnesses = { quorum = 2, keys = ["w1.example/a+...", "w2.example/b+...", "w3..."] }
+witnesses = "none\""""
+_NO_INDEX_MONITORS = """\
+# Nobody but the log vouches for the index being complete until you name who recomputes
+# it:
+# index_monitors = { quorum = 1, keys = ["m1.example/m+..."] }
+index_monitors = "none\""""
+_WITNESSES = "# The log's own choice. Name those of them that you trust, and others.\n"
 
 
 def policy_skeleton(config: Config, url: str, clock: Callable[[], int]) -> bytes:
@@ -61,10 +67,21 @@ def policy_skeleton(config: Config, url: str, clock: Callable[[], int]) -> bytes
             registrar = root_keyid(snapshot, config.origin)
     finally:
         store.close()
+    settings = config.settings
     text = _SKELETON.format(
         valid_until=format_time(clock() + _YEAR),
         vkey=config.vkey(),
         url=url.rstrip("/"),
         registrar=registrar,
+        witnesses=_quorum("witnesses", settings.witnesses) or _NO_WITNESSES,
+        index_monitors=_quorum("index_monitors", settings.index_monitors)
+        or _NO_INDEX_MONITORS,
     )
     return text.encode()
+
+
+def _quorum(name: str, quorum: Quorum | None) -> str:
+    if quorum is None:
+        return ""
+    keys = "".join(f'    "{member.vkey}",\n' for member in quorum.members)
+    return f"{_WITNESSES}{name} = {{ quorum = {quorum.quorum}, keys = [\n{keys}] }}"

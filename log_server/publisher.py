@@ -10,20 +10,24 @@ A crash after any of these steps leaves files that nobody asks for yet, or that 
 right; `recover` goes through all steps again. Only if /checkpoint is ahead of log.db,
 or differs, does it refuse: then log.db is an old copy, and going on would sign a second
 tree of one size, a fork.
+
+If witnesses are to cosign, `cosign` comes back when a quorum of them has, or not at
+all: then nothing was shown, and the same checkpoint is published another time.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 from log_server.ledger import Ledger
 from log_server.placing import Placer
 from log_server.store import CheckpointRow, Snapshot
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.errors import InconsistencyError, PcrlogError, VerificationError
-from pcrlog.merkle import HASH_SIZE
+from pcrlog.merkle import HASH_SIZE, Node
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.tiles import FULL, HEIGHT, Tile, encode_bundle, tiles_of
 
@@ -31,8 +35,15 @@ _REMOVED_AT_ONCE = 8
 _GROUP = 64
 """Tiles written at once: a whole log is written anew in bounded memory."""
 
-Cosign = Callable[[bytes], Iterable[str]]
-"""A signed note to the signature lines (without LF) of those who cosigned it."""
+
+class Cosign(Protocol):
+    """Has checkpoints cosigned; `witnesses.Cosigners` is one."""
+
+    def __call__(self, note: bytes, node: Node, /) -> Sequence[str]:
+        """The signature lines (without LF) of a quorum, for a signed note."""
+
+    def heed(self) -> None:
+        """Raise if a witness has said since that log.db is an old copy."""
 
 
 class Publisher:
@@ -91,10 +102,26 @@ class Publisher:
         if row.batch == newest.batch:
             self._write_tiles(snapshot, row.size, previous)
             self._note_outgrown(row.size, previous)
+            self._refresh(snapshot, row)
         else:
             self._publish(snapshot, newest, previous, lambda _step: None)
         while self._outgrown:
             self._remove_some()
+
+    def _refresh(self, snapshot: Snapshot, row: CheckpointRow) -> None:
+        """Ask the witnesses before anything new is signed: this may be an old copy.
+
+        What they answer is shown: it is fresher, and there may be new ones among them.
+        """
+        if self._cosign is not None:
+            note = self._write_cosigned(snapshot, row)
+            self._placer.name([self._public / "checkpoint"])
+            self._ledger.mark_published(row, note)
+
+    def heed(self) -> None:
+        """Raise if a witness has said since that log.db is an old copy."""
+        if self._cosign is not None:
+            self._cosign.heed()
 
     def publish(self, step: Callable[[str], None]) -> None:
         """Publish the newest checkpoint; `step` is told after each step."""
@@ -119,8 +146,7 @@ class Publisher:
         self._write_tiles(snapshot, row.size, previous, early)
         step("tiles-written")
         if self._cosign is not None:
-            note += "".join(f"{line}\n" for line in self._cosign(note)).encode()
-            self._placer.write({shown: note})
+            note = self._write_cosigned(snapshot, row)
         step("cosigned")
         self._placer.name([shown])
         step("checkpoint-written")
@@ -128,6 +154,14 @@ class Publisher:
         step("published")
         self._note_outgrown(row.size, previous)
         self._remove_some()
+
+    def _write_cosigned(self, snapshot: Snapshot, row: CheckpointRow) -> bytes:
+        """Have a checkpoint cosigned; its note is on disk then, under no name yet."""
+        cosign = self._cosign
+        lines = [] if cosign is None else cosign(row.note, snapshot.node)
+        note = row.note + "".join(f"{line}\n" for line in lines).encode()
+        self._placer.write({self._public / "checkpoint": note})
+        return note
 
     def close(self) -> None:
         """End what helps to write."""

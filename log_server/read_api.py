@@ -28,7 +28,7 @@ from pcrlog.encoding import decode_hex, shown
 from pcrlog.entry import parse_entry
 from pcrlog.envelope import FIRST_BYTE
 from pcrlog.errors import MalformedError
-from pcrlog.index_keys import of_identity, of_measurement, of_product
+from pcrlog.index_keys import of_identity, of_issuer, of_measurement, of_product
 from pcrlog.measurement import parse_measurement
 from pcrlog.predicates import NAME, PRODUCT, Identity
 
@@ -138,9 +138,9 @@ def _measurement(text: str) -> tuple[str, str]:
 
 def _lookup_key(incoming: Request) -> str:
     """The index key of a lookup's one question."""
-    found = parameters(incoming, ("measurement", "product", "identity"))
+    found = parameters(incoming, ("measurement", "product", "identity", "issuer"))
     if len(found) != 1:
-        message = "want exactly one of measurement, product and identity"
+        message = "want exactly one of measurement, product, identity and issuer"
         raise ParameterError(message)
     [(name, [text])] = found.items()
     if name == "measurement":
@@ -148,6 +148,7 @@ def _lookup_key(incoming: Request) -> str:
     shape, key_of = {
         "product": (_PRODUCT, of_product),
         "identity": (_NAME, of_identity),
+        "issuer": (_NAME, of_issuer),
     }[name]
     if not shape.fullmatch(text):
         message = f"{name} is {shown(text)}, which is none"

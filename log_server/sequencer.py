@@ -8,8 +8,8 @@ does one round of it:
 A crash before the commit leaves nothing behind: the rows are found and judged again.
 After the commit the batch stands for ever, and with it the one checkpoint signed for
 its size; whatever was not yet published is published by the next start. Only one batch
-is in
-flight: the next one gathers in intake.db meanwhile.
+is in flight: the next one gathers in intake.db meanwhile, however long the witnesses
+take.
 
 Any error that is not the refusal of a statement ends the process. It must: the
 authority in memory may be ahead of what was committed.
@@ -148,6 +148,7 @@ class Sequencer:
         rows = self._intake.after(self.progress.taken, ROWS)
         if not rows and not idle_seal and not freeze:
             return 0
+        self._publisher.heed()
         self._step("rows-read")
         batch = sequence(
             self._ledger.snapshot(),

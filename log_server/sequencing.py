@@ -2,9 +2,12 @@
 
 It ends with its parent: the lifeline is a pipe whose other end only the parent holds.
 It takes no signals meant for a terminal or a service: a batch in flight is finished
-first.
+first. Only for witnesses it does not wait then: what is committed and lacks their
+quorum is published by the next start.
 """
 
+import functools
+import math
 import os
 import signal
 import sys
@@ -15,6 +18,7 @@ from log_server.config import Config
 from log_server.direct import open_sequencer
 from log_server.sequencer import Sequencer, Step
 from log_server.wake import Bell
+from log_server.witnesses import EndedError, Patience
 from pcrlog.errors import PcrlogError
 
 _LONGEST_SLEEP = 60
@@ -30,11 +34,16 @@ def run_sequencer(
     """Sequence until the lifeline ends (the target of the process)."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # Held from the first call on: to have the bell is to be alive (wake.is_heard). That
+    # is when there is nothing to finish any more, or only witnesses to wait for: the
+    # web process may take statements in meanwhile.
+    bell = functools.cache(lambda: Bell(config.wake))
+    patience = Patience(math.inf, ended=lifeline.poll, waiting=bell)
     try:
-        with open_sequencer(config, clock, _crash_for_tests()) as sequencer:
-            # Held from now on: to have the bell is to be alive (wake.is_heard).
-            bell = Bell(config.wake)
-            _sequence_until(lifeline, bell, sequencer, config, clock)
+        with open_sequencer(config, clock, _crash_for_tests(), patience) as sequencer:
+            _sequence_until(lifeline, bell(), sequencer, config, clock)
+    except EndedError:
+        return
     except PcrlogError as error:
         sys.stderr.write(f"sequencer: {error}\n")
         sys.exit(error.exit_code)
@@ -51,13 +60,15 @@ def _sequence_until(
     sleep: float = 0
     while not bell.wait(sleep, [lifeline.fileno()]):
         heartbeat = progress.time + settings.heartbeat - clock()
-        if sequencer.round():
+        busy = sequencer.round() > 0
+        if not busy and heartbeat <= 0 and not progress.frozen:
+            sequencer.round(idle_seal=True)
+            busy = True
+        if busy:
             # More may wait already; it may have to gather for a while, unheard.
             sleep = 0
             if lifeline.poll(settings.min_publish_interval):
                 break
-        elif heartbeat <= 0 and not progress.frozen:
-            sequencer.round(idle_seal=True)
         elif sleep == 0:
             sleep = _SILENCE
         else:

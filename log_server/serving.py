@@ -140,7 +140,8 @@ def _serve_web(
         if not ending.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=follow_sequencer, daemon=True).start()
+    # From a hook: before it, Granian does not heed a signal yet.
+    server.on_startup(threading.Thread(target=follow_sequencer, daemon=True).start)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server.on_startup(
         threading.Thread(

@@ -5,17 +5,23 @@ from dataclasses import asdict, dataclass
 
 from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 
 from log_server.config import Config
 from log_server.openapi import document
 from log_server.registrar import root_keyid
 from log_server.responses import parameters, respond, respond_json
+from log_server.standing import Standing, Standings
 from log_server.store import Store
 from log_server.submissions import Submissions
 
 _LATE_SECONDS = 60
-"""A statement that waits for longer, or a heartbeat that is later, is a fault."""
+"""A statement that waits for longer, a heartbeat that is later, a quorum that is
+missing for longer, is a fault."""
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -24,7 +30,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 class Health:
     """How the server is: `ok` is what /healthz answers 200 for.
 
-    `seal_age` and `oldest_waiting` are in seconds.
+    `seal_age`, `oldest_waiting` and `quorum_missing` are in seconds.
     """
 
     ok: bool
@@ -34,6 +40,8 @@ class Health:
     frozen: bool
     waiting: int
     oldest_waiting: int
+    quorum_missing: int
+    witnesses: tuple[Standing, ...]
 
 
 class Status:
@@ -64,15 +72,27 @@ class Status:
         # A seal from the future is as useless to clients as one from the past.
         latest = self._config.settings.heartbeat + _LATE_SECONDS
         late = not -_LATE_SECONDS <= age <= latest and not frozen
+        told = self._told()
+        missing = told.missing(now)
         return Health(
-            ok=sequencer and not late and waited <= _LATE_SECONDS,
+            ok=sequencer
+            and not late
+            and max(waited, missing) <= _LATE_SECONDS
+            and not any(one.alarm for one in told.members),
             sequencer=sequencer,
             size=0 if published is None else published[0].size,
             seal_age=age,
             frozen=frozen,
             waiting=backlog.rows,
             oldest_waiting=waited,
+            quorum_missing=missing,
+            witnesses=told.members,
         )
+
+    def _told(self) -> Standings:
+        """What the sequencer says of its witnesses; nothing of a log without any."""
+        asked = bool(self._config.settings.cosigners())
+        return Standings.read(self._config.witnessing) if asked else Standings()
 
     def collect(self) -> Iterator[Metric]:
         """The gauges of /metrics, read when they are asked for."""
@@ -86,6 +106,27 @@ class Status:
             ("frozen", int(health.frozen), "Whether the log is frozen"),
         ):
             yield GaugeMetricFamily(f"pcrlog_{name}", words, value=value)
+        yield from self._collect_witnesses()
+
+    def _collect_witnesses(self) -> Iterator[Metric]:
+        told = self._told()
+        seconds = told.missing_seconds + told.missing(self._clock())
+        yield CounterMetricFamily(
+            "pcrlog_quorum_missing_seconds",
+            "Time without a quorum, since the sequencer began",
+            value=seconds,
+        )
+        labels = ("name", "role")
+        cosigned = CounterMetricFamily(
+            "pcrlog_cosignatures", "Cosignatures received", labels=labels
+        )
+        alarms = CounterMetricFamily(
+            "pcrlog_witness_alarms", "Answers that contradict the log", labels=labels
+        )
+        for one in told.members:
+            cosigned.add_metric((one.name, one.role), one.cosignatures)
+            alarms.add_metric((one.name, one.role), one.alarms)
+        yield from (cosigned, alarms)
 
 
 class Requests:

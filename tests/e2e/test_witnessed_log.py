@@ -187,6 +187,7 @@ def test_whoever_verifies_demands_and_is_told_of_both_quorums(
     witnesses: list[PlainWitness],
     start: Callable[..., Served],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with PlainWitness("m1.example/m", [log.new.vkey]) as monitor:
         demand(log, witnesses, 2, monitors=[monitor])
@@ -200,6 +201,8 @@ def test_whoever_verifies_demands_and_is_told_of_both_quorums(
         policy.write_text(written.replace('roots = ["builtin"]', root))
         assert run("cli", "policy", "add", policy, PRODUCT).returncode == 0
         attestation.write_bytes(document(registers(1), time=int(time.time())))
+
+        monkeypatch.setenv("PCRLOG_STATE", str(tmp_path / "state"))
 
         def verified() -> tuple[int, dict[str, str]]:
             asked = ("--product", PRODUCT, "--attestation", attestation)

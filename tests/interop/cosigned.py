@@ -1,7 +1,7 @@
 """The proof file of each leaf of a log, under a checkpoint that two others cosigned.
 
-The log asks nobody for cosignatures yet, so a witness and an index monitor are made up
-here, and sign as such do, with our code.
+This log asks nobody, so a witness and an index monitor are made up here, and sign as
+such do, with our code. test_their_witnesses.py has a log that asks.
 """
 
 from log_server.bundles import proof_of

@@ -31,7 +31,7 @@ DEBIAN_SOURCES = Path("/usr/share/gocode")
 SUMDB = DEBIAN_SOURCES / "src/golang.org/x/mod/sumdb/tlog/tlog.go"
 
 RUN_SECONDS = 60
-BUILD_SECONDS = 300
+BUILD_SECONDS = 600
 FETCH_SECONDS = 120
 
 NEVER_SKIPPED = ("checksum mismatch", "SECURITY ERROR", "missing go.sum entry")

@@ -210,6 +210,7 @@ def test_bundles_hold_at_every_size_of_the_log(
     [
         ({"product": PRODUCT}, f"v1/product/{PRODUCT}"),
         ({"identity": "acme.example"}, "v1/identity/acme.example"),
+        ({"issuer": "acme.example"}, "v1/issuer/acme.example"),
         (
             {"measurement": f"{NITRO}/{measurement(1)}"},
             f"v1/measurement/{NITRO}/{measurement(1)}",
@@ -236,6 +237,17 @@ def test_a_long_lookup_has_all_indices_and_the_newest_entries(
     bundle, _ = proven(log, answer.data)
     assert bundle.answers[f"v1/product/{PRODUCT}"].indices == tuple(indices)
     assert sorted(bundle.entries) == indices[-2:]
+
+
+def test_a_lookup_of_large_entries_has_fewer_of_them(
+    log: Log, acme: Party, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indices = [log.accept(acme.release(1, f"1.0.{i}")) for i in range(4)]
+    monkeypatch.setattr("log_server.bundles.LOOKUP_BYTES", 1)
+    answer = client.get("/api/v1/lookup", query_string={"product": PRODUCT})
+    bundle, _ = proven(log, answer.data)
+    assert bundle.answers[f"v1/product/{PRODUCT}"].indices == tuple(indices)
+    assert sorted(bundle.entries) == indices[-1:]
 
 
 @pytest.mark.parametrize("limit", ["BUNDLE", "BUNDLE_ENTRIES", "BUNDLE_ANSWERS"])

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from log_server import commands
+from log_server.config import Member, Quorum
 from pcrlog.keys import SigningKey
 from pcrlog.policy import Policy
 from pcrlog.request import encode
+from tests.support.memory_log import witness
 from tests.unit.log_server.parties import ORIGIN, Log
 
 
@@ -148,6 +151,30 @@ def test_the_policy_is_one_that_a_verifier_reads(
     assert "exists" in err
     code, out, _ = server("policy", log.config.directory, "--url", url)
     assert out.encode() == path.read_bytes()
+
+
+def test_the_policy_repeats_whom_the_log_asks(log: Log, server: Runner) -> None:
+    witnesses = [
+        Member(str(witness(f"w{n}.example/a").public), f"https://w{n}.example/a")
+        for n in range(3)
+    ]
+    monitor = Member(str(witness("m.example/i").public), "https://m.example/i")
+    settings = msgspec.structs.replace(
+        log.config.settings,
+        witnesses=Quorum(2, tuple(witnesses)),
+        index_monitors=Quorum(1, (monitor,)),
+    )
+    (log.config.directory / "log.toml").write_bytes(settings.toml())
+    arguments = ("policy", log.config.directory, "--url", "https://log.example/pcr")
+    code, out, _ = server(*arguments)
+    assert code == 0
+    [found] = Policy.parse(out.encode()).logs.values()
+    assert found.witnesses is not None
+    assert found.witnesses.least == 2
+    assert [str(key) for key in found.witnesses.keys] == [w.vkey for w in witnesses]
+    assert found.index_monitors is not None
+    assert [str(key) for key in found.index_monitors.keys] == [monitor.vkey]
+    assert "that you trust" in out
 
 
 @pytest.mark.parametrize("url", ["log.example", "ftp://x", 'https://x"\n[evil]'])

@@ -9,6 +9,8 @@ import pytest
 from log_server import schema
 from log_server.config import Config, Settings
 from pcrlog.errors import UsageError
+from pcrlog.note import VerifierKey
+from tests.support.memory_log import witness
 from tests.unit.log_server.parties import Log
 
 
@@ -17,7 +19,94 @@ def test_settings_have_defaults_and_are_written_with_what_they_mean() -> None:
     text = settings.toml()
     assert Settings.parse(text) == settings
     for name in Settings.__struct_fields__:
-        assert re.search(rf"^# .*\n{name} = ", text.decode(), re.MULTILINE), name
+        written = rf"^# .*\n{name} = |^# \[{name}\]"
+        assert re.search(written, text.decode(), re.MULTILINE), name
+
+
+def test_who_cosigns_is_read_and_written() -> None:
+    text = with_quorum("witnesses", 2, 3) + with_quorum("index_monitors", 1, 1, "m")
+    settings = Settings.parse(text.encode())
+    assert settings.witnesses is not None
+    assert settings.witnesses.quorum == 2
+    assert [one.url for one in settings.witnesses.members] == [
+        f"https://w{n}.example/a" for n in range(3)
+    ]
+    assert settings.index_monitors is not None
+    assert settings.index_monitors.timeout == 7
+    assert [one.key.name for one in settings.cosigners()][-1] == "m0.example/a"
+    again = settings.toml()
+    assert Settings.parse(again) == settings
+    assert b"so many of these index monitors" in again
+    assert b"# [witnesses]" not in again, "no example where it is done"
+
+
+def test_the_example_in_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[3] / "docs/operations.md").read_text("utf-8")
+    [example] = re.findall(r"```toml\n(\[witnesses\].*?)```", text, re.DOTALL)
+    settings = Settings.parse(f'origin = "log.example/pcr"\n{example}'.encode())
+    assert len(settings.cosigners()) == 4
+
+
+def with_quorum(table: str, least: int, members: int, name: str = "w") -> str:
+    """log.toml with so many members; each name has its key."""
+    head = 'origin = "log.example/pcr"\n' if name == "w" else "timeout = 7\n"
+    begin = f"{head}[{table}]\n" if name == "w" else f"[{table}]\n{head}"
+    rows = [f"{begin}quorum = {least}"]
+    for n in range(members):
+        vkey = witness(f"{name}{n}.example/a").public
+        rows += [
+            f"[[{table}.members]]",
+            f'vkey = "{vkey}"',
+            f'url = "https://{name}{n}.example/a"',
+        ]
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("quorum = 2", "quorum = 4"), "4 cannot be reached by 3 members"),
+        (("quorum = 2", "quorum = 0"), "quorum"),
+        (("quorum = 2", "quorum = 2\ntimeout = 0"), "timeout"),
+        (("quorum = 2", "quorum = 2\nquorums = 2"), "quorums"),
+        (("https://w1", "ftp://w1"), "url"),
+        (("https://w1", 'https://w1\\"'), "url"),
+        (("https://w1", "https://w1 "), "url"),
+        (("w1.example/a+", "w9.example/a+"), "hash"),
+        (("w1.example/a+", "+"), "name"),
+    ],
+)
+def test_a_quorum_that_can_never_be_met_is_an_error(
+    change: tuple[str, str], words: str
+) -> None:
+    text = with_quorum("witnesses", 2, 3)
+    assert change[0] in text
+    with pytest.raises(UsageError, match=words):
+        Settings.parse(text.replace(*change).encode())
+
+
+def test_a_key_cosigns_once_and_never_a_logs_key() -> None:
+    text = with_quorum("witnesses", 2, 3)
+    one = witness("w0.example/a").public
+    twin = str(VerifierKey("other.example/b", one.kind, one.public))
+    other = str(witness("w1.example/a").public)
+    with pytest.raises(UsageError, match="a key stands twice"):
+        Settings.parse(text.replace(other, twin).encode())
+    # Nor in the other role.
+    both = text + with_quorum("index_monitors", 1, 1, "m")
+    index_monitor = str(witness("m0.example/a").public)
+    with pytest.raises(UsageError, match="a key stands twice"):
+        Settings.parse(both.replace(index_monitor, twin).encode())
+    signer = str(VerifierKey("w1.example/a", 1, witness("w1.example/a").public.public))
+    with pytest.raises(UsageError, match="type 0x04"):
+        Settings.parse(text.replace(other, signer).encode())
+
+
+def test_a_checkpoint_has_no_room_for_more() -> None:
+    text = with_quorum("witnesses", 1, 40)
+    Settings.parse((text + with_quorum("index_monitors", 1, 23, "m")).encode())
+    with pytest.raises(UsageError, match="64 witnesses and index monitors, at most 63"):
+        Settings.parse((text + with_quorum("index_monitors", 1, 24, "m")).encode())
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,13 @@ import pytest
 
 from log_server.fsck import check
 from log_server.placing import Placer
-from pcrlog.checkpoint import open_checkpoint
+from log_server.publisher import Publisher
+from pcrlog.checkpoint import cosign, cosignatures, open_checkpoint
 from pcrlog.errors import InconsistencyError, VerificationError
+from pcrlog.merkle import Node
 from pcrlog.note import UnverifiedNote
 from pcrlog.tiles import Tile, parse_bundle, tiles_of
+from tests.support.memory_log import witness
 from tests.unit.log_server.parties import Log, Party
 
 STEPS = [
@@ -212,24 +215,25 @@ def test_every_partial_tile_of_an_open_tile_stays(log: Log, acme: Party) -> None
 
 
 def test_cosignatures_stand_below_the_logs_own_line(log: Log, acme: Party) -> None:
-    from log_server.publisher import Publisher  # noqa: PLC0415 - used here alone
-    from pcrlog.checkpoint import cosign, cosignatures  # noqa: PLC0415
-    from pcrlog.note import COSIGNATURE, NoteSigner  # noqa: PLC0415
+    class Asked:
+        """Has every checkpoint cosigned at once."""
 
-    witness = NoteSigner("w.example/a", bytes(32), COSIGNATURE)
+        def __call__(self, note: bytes, _node: Node) -> list[str]:
+            return [str(cosign(UnverifiedNote.parse(note).text, signer, 7))]
 
-    def ask(note: bytes) -> list[str]:
-        return [str(cosign(UnverifiedNote.parse(note).text, witness, 7))]
+        def heed(self) -> None:
+            heeded.append(None)
 
+    signer, heeded = witness("w.example/a"), list[None]()
     log.queue(acme.release())
     with log.sequencer() as sequencer:
-        ledger = sequencer._ledger
         sequencer._publisher = Publisher(
-            ledger, log.config.public, log.config.vkey(), ask
+            sequencer._ledger, log.config.public, log.config.vkey(), Asked()
         )
         sequencer.round()
     note = UnverifiedNote.parse((log.config.public / "checkpoint").read_bytes())
-    assert cosignatures(note, [witness.public]) == {witness.public: 7}
+    assert cosignatures(note, [signer.public]) == {signer.public: 7}
+    assert heeded == [None], "before anything was signed"
     with log.snapshot() as snapshot:
         published = snapshot.published()
         assert published is not None

@@ -227,7 +227,8 @@ class TestBundleParameters:
         "?product=wallet",
         "?identity=UPPER",
         "?measurement=PCR0",
-        "?issuer=acme.example",
+        "?issuer=UPPER",
+        "?name=acme.example",
     ],
 )
 def test_a_lookup_asks_exactly_one_question(client: FlaskClient, query: str) -> None:

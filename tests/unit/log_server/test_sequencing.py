@@ -80,6 +80,17 @@ def test_an_idle_log_is_sealed_when_a_heartbeat_is_due(log: Log) -> None:
         assert sizes(log) == [2, 3]
 
 
+def test_the_seal_of_an_idle_log_keeps_its_distance_too(log: Log, acme: Party) -> None:
+    log.clock.now += 3600
+    with looping(log, min_publish_interval=1):
+        until(lambda: sizes(log)[-1] == 5)
+        log.queue(acme.release())
+        ring(log.config.wake)
+        time.sleep(0.2)
+        assert sizes(log)[-1] == 5
+        until(lambda: sizes(log)[-1] == 7)
+
+
 def test_a_frozen_log_is_not(log: Log) -> None:
     log.sequence(freeze=True)
     log.clock.now += 3600

@@ -1,19 +1,26 @@
 """/healthz, /metrics, /api/v1/key; and that /openapi.json is the truth."""
 
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
+from log_server.app import create_app
+from log_server.config import Config, Member, Quorum
 from log_server.openapi import document
 from log_server.problems import PROBLEMS
+from log_server.standing import Standing, Standings
 from pcrlog.encoding import sha256
+from tests.support.memory_log import witness
 from tests.unit.log_server.parties import NITRO, PRODUCT, Log, Party, measurement
 
 
-def health(client: FlaskClient) -> tuple[int, dict[str, object]]:
+def health(client: FlaskClient) -> tuple[int, dict[str, Any]]:
     answer = client.get("/healthz")
     return answer.status_code, answer.json or {}
 
@@ -59,6 +66,70 @@ def test_what_waits_for_long_is_a_fault(
     log.clock.now += 61
     _, found = health(client)
     assert (found["waiting"], found["oldest_waiting"], found["ok"]) == (1, 61, False)
+
+
+# --- witnesses -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(log: Log) -> Iterator[Callable[..., FlaskClient]]:
+    """A log with a witness; tells of it what a test wants, as the sequencer would."""
+    key = str(witness("w1.example/a").public)
+    asked = Quorum(1, (Member(key, "https://w1.example/a"),))
+    settings = msgspec.structs.replace(log.config.settings, witnesses=asked)
+    app = create_app(Config(log.config.directory, settings), clock=log.clock)
+
+    def tell(since: int | None, before: int = 0, **standing: Any) -> FlaskClient:
+        one = Standing("w1.example/a", "witness", **standing)
+        Standings(since, before, (one,)).write(log.config.witnessing)
+        return app.test_client()
+
+    yield tell
+    app.extensions["pcrlog"].close()
+
+
+@pytest.mark.usefixtures("running")
+def test_a_quorum_that_is_missing_is_said_and_a_fault_after_a_minute(
+    log: Log, told: Callable[..., FlaskClient]
+) -> None:
+    now = log.clock.now
+    status, found = health(told(None))
+    assert (status, found["quorum_missing"]) == (200, 0)
+    status, found = health(told(now - 60, problem="answered 500"))
+    assert (status, found["quorum_missing"]) == (200, 60)
+    [one] = found["witnesses"]
+    assert one["problem"] == "answered 500"
+    status, found = health(told(now - 61))
+    assert (status, found["ok"], found["quorum_missing"]) == (503, False, 61)
+
+
+@pytest.mark.usefixtures("running")
+def test_a_witness_that_contradicts_the_log_is_a_fault_at_once(
+    told: Callable[..., FlaskClient],
+) -> None:
+    status, found = health(told(None, alarm=True, alarms=1, problem="a fork"))
+    assert (status, found["ok"]) == (503, False)
+
+
+@pytest.mark.usefixtures("running")
+def test_metrics_count_cosignatures_alarms_and_seconds_without_a_quorum(
+    log: Log, told: Callable[..., FlaskClient]
+) -> None:
+    client = told(log.clock.now - 5, 100, cosignatures=7, alarms=2)
+    text = client.get("/metrics").text
+    labels = 'name="w1.example/a",role="witness"'
+    assert "pcrlog_quorum_missing_seconds_total 105.0" in text
+    assert f"pcrlog_cosignatures_total{{{labels}}} 7.0" in text
+    assert f"pcrlog_witness_alarms_total{{{labels}}} 2.0" in text
+
+
+@pytest.mark.usefixtures("running")
+def test_a_log_that_asks_nobody_says_nothing_of_witnesses(
+    log: Log, client: FlaskClient, told: Callable[..., FlaskClient]
+) -> None:
+    told(log.clock.now - 1000, alarm=True)
+    status, found = health(client)
+    assert (status, found["witnesses"], found["quorum_missing"]) == (200, [], 0)
 
 
 @pytest.mark.usefixtures("running")
