@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
+from bench.alerting import alert_delays
+from bench.monitor import monitored
 from bench.page import PAGE, Figure, render
 from bench.phases import cold_phases, warm_phases
 from bench.rates import rates
@@ -22,6 +24,9 @@ from bench.witness import measure as witnessed
 _SUBMIT_SECONDS = 0.025
 _SIGNATURES = 0.6
 _MILLION = 1_000_000
+_MONITORED = 0.4
+_MEMORY = 200 << 20
+_ALERTED = 1.0
 _PLAIN, _ZIPPED = 32 * 1024, 20 * 1024
 
 
@@ -93,6 +98,35 @@ def witness(logs: int) -> Iterator[Figure]:
     )
 
 
+def monitor(entries: int, alerts: int) -> Iterator[Figure]:
+    """A monitor: a whole log from its files, and how soon it tells."""
+    for size in sorted({entries // 10, entries}):
+        found = monitored(size)
+        yield Figure(
+            f"monitor, {found.leaves:,} leaves: everything checked, index recomputed",
+            f"{found.leaves / found.seconds:,.0f} a second, {found.share:.0%} of"
+            f" {found.checks:,.0f} bare signature checks",
+            "at least 40 %",
+            found.share >= _MONITORED,
+        )
+        memory = found.resident + found.child
+        yield Figure(
+            f"monitor, {found.leaves:,} leaves: largest memory",
+            f"{memory / 2**20:.0f} MiB ({found.resident / 2**20:.0f} and, for the"
+            f" index, {found.child / 2**20:.0f})",
+            "under 200 MB",
+            memory < _MEMORY,
+        )
+    delays = alert_delays(alerts)
+    slowest = delays[min(len(delays) - 1, int(0.99 * len(delays)))]
+    yield Figure(
+        f"publication to alert at a webhook, {alerts} times, poll 0.5 s",
+        f"p50 {median(delays) * 1e3:.0f} ms, p99 {slowest * 1e3:.0f} ms",
+        "p99 under 1 s",
+        slowest < _ALERTED,
+    )
+
+
 def main() -> int:
     """Measure, and print each figure as it comes; 0 if all are as asked."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -100,6 +134,8 @@ def main() -> int:
     parser.add_argument("--statements", type=int, default=10_000)
     parser.add_argument("--entries", type=int, default=_MILLION)
     parser.add_argument("--logs", type=int, default=1000)
+    parser.add_argument("--monitored", type=int, default=_MILLION)
+    parser.add_argument("--alerts", type=int, default=100)
     parser.add_argument("--no-page", action="store_true", help="write nothing")
     options = parser.parse_args()
     inputs, found = scene(), []
@@ -108,6 +144,7 @@ def main() -> int:
         submission(options.submissions),
         throughput(options.statements),
         sizes(options.entries),
+        monitor(options.monitored, options.alerts),
         witness(options.logs),
     ):
         for figure in figures:

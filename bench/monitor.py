@@ -7,12 +7,16 @@ both of its processes, and commits as it always does. In the same run one thread
 signatures and does nothing else: what a monitor could do at most if all else were free.
 """
 
-import resource
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.monitor_index import peak
 from bench.rates import AUDITOR, PROVIDER, statements
 from monitor.config import Config
 from monitor.evidence_files import EvidenceFiles
@@ -75,38 +79,39 @@ def monitored(number: int) -> Found:
     with tempfile.TemporaryDirectory(prefix="pcrlog-bench-") as name:
         folder = Path(name)
         log = write_log(folder / "log", number)
-        checks = _checks()
         (folder / "policy.toml").write_text(log.policy(products=_PLATFORMS))
         (folder / "monitor.toml").write_text(
             'format = "pcrlog-monitor/v1"\npolicy = "policy.toml"\nstate = "state"\n'
         )
-        config = Config.load(folder / "monitor.toml")
-        began = time.perf_counter()
-        size = _follow(config, folder / "log", log.now)
-        seconds = time.perf_counter() - began
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return Found(size, seconds, checks, own, child)
+        # In a process of its own: of this one, the memory is not a monitor's.
+        command = [sys.executable, "-m", "bench.monitor", str(folder), str(log.now)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return Found(*json.loads(done.stdout))
 
 
-def _follow(config: Config, files: Path, now: int) -> int:
+def _follow(folder: Path, now: int) -> Found:
+    """Read the log in a folder, once."""
+    config, checks = Config.load(folder / "monitor.toml"), _checks()
     config.state.mkdir()
+    began = time.perf_counter()
     state = State(config.state / "monitor.db")
-    source = Source(lambda: Files(files), config.log, lambda: now)
+    source = Source(lambda: Files(folder / "log"), config.log, lambda: now)
     index = IndexProcess(config.state / "index.db")
     evidence = EvidenceFiles(config.state / "evidence", config.log.key)
     standing = Standing(config, state, source, index, evidence)
     follower = Follower(config, state, source, standing, clock=lambda: now)
     try:
         outcome = follower.round()
-        if outcome.outcome != "clean":
-            message = f"the monitor says: {outcome.found}"
-            raise RuntimeError(message)
-        return outcome.size
+        seconds = time.perf_counter() - began
+        memory = [peak(pid) for pid in (os.getpid(), index.pid)]
     finally:
         index.close()
         source.close()
         state.close()
+    if outcome.outcome != "clean":
+        message = f"the monitor says: {outcome.found}"
+        raise RuntimeError(message)
+    return Found(outcome.size, seconds, checks, *memory)
 
 
 def _checks() -> float:
@@ -197,3 +202,7 @@ def write_log(folder: Path, number: int) -> MemoryLog:
         writer.publish(log.signer)
         index.close()
     return log
+
+
+if __name__ == "__main__":
+    print(json.dumps(_follow(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -53,7 +53,7 @@ def index_rate(number: int) -> IndexRate:
             index.commit()
             took += time.perf_counter() - began
             done += len(run)
-        memory = _peak(index.pid)
+        memory = peak(index.pid)
         index.close()
         disk = sum(path.stat().st_size for path in Path(name).iterdir())
     return IndexRate(number, number / took, memory, disk, slowest * 1e3)
@@ -118,7 +118,7 @@ def _envelope(statement: dict[str, object]) -> bytes:
     return json.dumps(table, separators=(",", ":")).encode()
 
 
-def _peak(pid: int) -> int:
+def peak(pid: int) -> int:
     """Bytes of memory that a process had at most."""
     status = Path(f"/proc/{pid}/status").read_text("ascii")
     found = re.search(r"VmHWM:\s+(\d+) kB", status)

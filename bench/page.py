@@ -32,6 +32,14 @@ with every fsync ([bench/submission.py](../bench/submission.py)).
 Sequencing is judging, index, trie, tree, commit and files, in batches of up to 1,024.
 Indexing is what an index monitor does over the same leaves
 ([bench/rates.py](../bench/rates.py)).
+
+A monitor reads a log's files with both of its processes and commits as it always does;
+beside it, in the same run, one thread checks signatures and does nothing else
+([bench/monitor.py](../bench/monitor.py)). A release counts as published when its
+submitter holds the proof ([bench/alerting.py](../bench/alerting.py)).
+
+A witness answers over loopback, and each answer is on disk before it leaves
+([bench/witness.py](../bench/witness.py)).
 """
 
 

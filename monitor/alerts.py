@@ -67,7 +67,8 @@ KINDS: dict[str, Kind] = {
     "unknown-entry": Kind(
         "warning",
         "an entry is of a kind or type that this version does not know",
-        "upgrade the monitor: until then it cannot vouch for this log",
+        "upgrade the monitor, and let it read the log anew (remove monitor.db and"
+        " index.db, never witness.db): until then it cosigns nothing",
     ),
     "bad-seal": Kind(
         "alarm",

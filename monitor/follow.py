@@ -42,7 +42,7 @@ _UNHEARD = 3
 _PATIENCE = 10.0
 """Seconds that a checkpoint waits for a round: the log asks again."""
 _MEMORY = "follow"
-_TAINTED, _SHOWN = "tainted", "shown"
+_TAINTED, _SHOWN, _UNKNOWN = "tainted", "shown", "unknown"
 
 
 class Outcome(Struct, frozen=True):
@@ -108,7 +108,7 @@ class Follower:
         with self._lock:
             began = time.monotonic()
             before = self._state.newest_seq()
-            problem = self._look()
+            problem = self._look() or self.unknown()
             raised = self._state.alerts_after(before, 1000)
             wrong = [one.kind for one in self._state.conditions()]
             size = self._size()
@@ -152,6 +152,8 @@ class Follower:
             if tainted := self.tainted():
                 message = f"{self._log.key.name} has lied: {tainted}"
                 raise VerificationError(message)
+            if unknown := self.unknown():
+                raise UncheckedError(unknown)
         finally:
             self._lock.release()
 
@@ -180,6 +182,16 @@ class Follower:
     def tainted(self) -> str | None:
         """The kind of the first lie that this log was caught in."""
         return self._state.fact(_MEMORY, _TAINTED)
+
+    def unknown(self) -> str | None:
+        """Why not all of the log could be judged, if so.
+
+        That stays: an entry is judged once. A newer version reads the log anew.
+        """
+        index = self._state.fact(_MEMORY, _UNKNOWN)
+        if index is None:
+            return None
+        return f"entry {index} is of a kind or type that this version does not know"
 
     # --- a round ---------------------------------------------------------------------
 
@@ -356,8 +368,10 @@ class Follower:
             run.remember(self._state)
             if run.lie is not None:
                 self._taint(run.lie)
+            if run.unknown is not None and self.unknown() is None:
+                self._state.remember(_MEMORY, _UNKNOWN, str(run.unknown))
         self._step("alerts-committed")
-        self._standing.commit()
+        self._standing.commit(last=stop == new.size)
         self._step("index-committed")
         self._progress(stop, new.size)
 

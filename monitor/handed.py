@@ -7,7 +7,7 @@ kept is the only trace. So whatever pcrlog writes that has a checkpoint in it wi
     pcrlog-bundle/v1                what `pcrlog bundle` keeps, or a provider staples
     c2sp.org/tlog-proof@v1          a proof of one entry
     pcrlog-report/v1                what `pcrlog verify --json` prints
-    pcrlog-fork/v1                  what `pcrlog verify` keeps of a fork: two notes
+    pcrlog-evidence/v1              what `pcrlog verify` or a monitor keeps of a lie
 
 Nothing of such a file counts but what the log signed.
 """
@@ -26,6 +26,7 @@ from monitor.state import State, Verified
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import printable
 from pcrlog.errors import MalformedError, UsageError, VerificationError
+from pcrlog.evidence import FORMAT, notes_of, parse
 from pcrlog.limits import BUNDLE
 from pcrlog.proof import Proof
 
@@ -42,11 +43,6 @@ class _Checkpoint(Struct):
 
 class _Report(Struct):
     checkpoint: _Checkpoint | None = None
-
-
-class _Fork(Struct):
-    remembered: str
-    note: str
 
 
 class _Format(Struct):
@@ -93,9 +89,8 @@ def notes_in(data: bytes) -> tuple[bytes, ...]:
             message = "the report rests on no checkpoint: nothing was fetched then"
             raise MalformedError(message)
         return (found.note.encode(),)
-    if kind == "pcrlog-fork/v1":
-        fork = _decode(data, _Fork)
-        return fork.remembered.encode(), fork.note.encode()
+    if kind == FORMAT:
+        return notes_of(parse(data.rstrip(b"\n")))
     message = "expected a checkpoint, a bundle, a tlog-proof or a report of verify"
     raise MalformedError(message)
 

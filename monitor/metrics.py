@@ -50,6 +50,11 @@ class Metrics:
         yield from _of_rounds(seen, now)
         yield from _of_log(seen, now)
         yield from _of_sinks(seen, now)
+        yield GaugeMetricFamily(
+            "pcrlog_monitor_views_failing",
+            "Others who have seen the log, and could not be asked",
+            value=len(seen.views),
+        )
 
 
 def _of_rounds(seen: Overview, now: int) -> Iterator[Metric]:

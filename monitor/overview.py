@@ -11,7 +11,7 @@ from msgspec import Struct
 from monitor.alerts import Alert
 from monitor.config import Config, seconds
 from monitor.ledger import SinkStanding, standings
-from monitor.state import Condition, Round, State, Verified
+from monitor.state import VIEWS, Condition, Round, State, Verified
 
 ALERTS = 50
 """Newest alerts that are shown."""
@@ -24,8 +24,9 @@ class Overview(Struct, frozen=True, kw_only=True):
     """One reading.
 
     `tainted` is the kind of the first lie the log was caught in, `rounds` and `alerts`
-    are newest first, `kinds` counts all alerts there ever were, `late` is the age in
-    seconds at which the last round is too old.
+    are newest first, `kinds` counts all alerts there ever were, `views` says what is
+    wrong with each that could not be asked, `late` is the age in seconds at which the
+    last round is too old.
     """
 
     log: str
@@ -36,6 +37,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     kinds: dict[str, int] = {}
     sinks: tuple[SinkStanding, ...] = ()
+    views: dict[str, str] = {}
     late: float = _LATE_SECONDS
 
     @classmethod
@@ -57,6 +59,7 @@ class Overview(Struct, frozen=True, kw_only=True):
                 alerts=tuple(alert for _, alert in state.newest_alerts(alerts)),
                 kinds=state.alerts_by_kind(),
                 sinks=sinks,
+                views=state.facts(VIEWS),
                 late=late,
             )
         finally:

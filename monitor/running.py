@@ -25,10 +25,12 @@ from monitor.locking import exclusively
 from monitor.sinks import Heartbeat
 from monitor.source import Source
 from monitor.standing import Standing
-from monitor.state import State
+from monitor.state import VIEWS, State, Verified
 from monitor.views import Views
 from pcrlog.transport import Client
 
+_PREDECESSOR_SECONDS = 5
+"""A worker outlives a `run` that was killed by the time that it takes to notice."""
 _DRAIN = 60.0
 """Seconds that `--once` waits for its sinks; what is left waits for the next run."""
 
@@ -55,14 +57,13 @@ class Monitor:
         config: Config,
         follower: Follower,
         delivery: Delivery,
-        views: Views,
-        live: Live,
+        beside: "Beside",
         hooks: Hooks,
     ) -> None:
         self.follower = follower
         self.delivery = delivery
-        self.views = views
-        self.live = live
+        self.views, self.live = beside.views, beside.live
+        self._beside = beside
         self._config = config
         self._hooks = hooks
         self._poll = seconds(config.settings.poll)
@@ -90,7 +91,9 @@ class Monitor:
     def round(self) -> Outcome:
         """Look at everything that is to be looked at now."""
         outcome = self.follower.round()
-        self.follower.raise_alerts(alerts := self._elsewhere())
+        verified = self.follower.verified()
+        alerts = self._beside.look(verified, self.follower.now())
+        self.follower.raise_alerts(alerts)
         if kinds := {*(alert.kind for alert in alerts), *self.live.wrong()}:
             found = ", ".join(sorted(kinds))
             outcome = Outcome("alerts", found, outcome.size)
@@ -107,16 +110,39 @@ class Monitor:
         finally:
             self.delivery.wake()
 
-    def _elsewhere(self) -> list[Alert]:
+
+class Beside:
+    """What is looked at beside the log: others who saw it, enclaves in use.
+
+    Args:
+        state: monitor.db by a connection of its own, since a checkpoint may be vouched
+            for meanwhile.
+        views: who else has seen the log.
+        live: the enclaves.
+    """
+
+    def __init__(self, state: State, views: Views, live: Live) -> None:
+        self.views = views
+        self.live = live
+        self._state = state
+
+    def look(self, verified: Verified | None, clock: int) -> list[Alert]:
         """What others say of the log, and what enclaves say of themselves."""
         alerts: list[Alert] = []
         now = time.monotonic()
-        verified = self.follower.verified()
         if verified is not None and self.views.due(now):
             alerts += self.views.look(verified)
+            self._keep_problems()
         if self.live.due(now):
-            alerts += self.live.look(self.follower.now())
+            alerts += self.live.look(clock)
         return alerts
+
+    def _keep_problems(self) -> None:
+        """Let pages and `status` know of views that could not be asked."""
+        problems, known = self.views.problems, self._state.facts(VIEWS)
+        for name in problems.keys() | known.keys():
+            if problems.get(name) != known.get(name):
+                self._state.remember(VIEWS, name, problems.get(name))
 
 
 @contextmanager
@@ -132,7 +158,7 @@ def open_monitor(
     folder = config.state
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(exclusively(folder))
+        stack.enter_context(exclusively(folder, _PREDECESSOR_SECONDS))
         state = State(folder / "monitor.db")
         stack.callback(state.close)
         source = Source(lambda: Client(config.log.url), config.log, clock)
@@ -154,8 +180,7 @@ def open_monitor(
         stack.callback(delivery.close)
         views = Views(config, source, evidence, clock)
         stack.callback(views.close)
-        # With a connection of its own: it writes while a checkpoint is vouched for.
-        beside = State(folder / "monitor.db")
-        stack.callback(beside.close)
-        live = Live(config, beside, clock)
-        yield Monitor(config, follower, delivery, views, live, hooks)
+        other = State(folder / "monitor.db")
+        stack.callback(other.close)
+        beside = Beside(other, views, Live(config, other, clock))
+        yield Monitor(config, follower, delivery, beside, hooks)

@@ -32,10 +32,14 @@ from pcrlog.note import UnverifiedNote
 if TYPE_CHECKING:
     from pcrlog.reader import Reader
 
-RUN = 4096
-"""Leaves of one transaction: what a crash repeats, and what is held in memory."""
+RUN = 2048
+"""Leaves of one transaction: what a crash judges again, and what is held in memory."""
+_COMMITTED = 16_384
+"""Leaves after which the index is committed: what a crash indexes again. Each commit
+writes every page that was touched, however often, so fewer are faster."""
 _TOLD = 16
 """Findings of a kind in one run that are told one by one; one is enough to act."""
+_UNJUDGED = "unknown-entry"
 _MEMORY = "standing"
 _ROOT, _WRONG_SINCE = "index-root", "index-wrong-since"
 
@@ -85,14 +89,16 @@ class IndexOver(Protocol):
 class Run(Struct, frozen=True):
     """What a run of leaves came to, for one transaction.
 
-    `lie` is the kind of the first thing in it that no log may do; `facts` are to be
-    remembered by these names.
+    `lie` is the kind of the first thing in it that no log may do, `unknown` the index
+    of the first entry that could not be judged; `facts` are to be remembered by these
+    names.
     """
 
     verified: Verified
     identities: tuple[tuple[int, bytes], ...]
     alerts: tuple[Alert, ...]
     lie: str | None
+    unknown: int | None
     facts: tuple[tuple[str, str | None], ...]
 
     def remember(self, state: State) -> None:
@@ -131,6 +137,7 @@ class Standing:
         self._progress = progress
         self._history = History(source, index)
         self._known: _Known | None = None
+        self._committed = 0
 
     # --- from disk, and back to it ---------------------------------------------------
 
@@ -150,6 +157,7 @@ class Standing:
         if self._known is not None and self._known.tree.size == verified.size:
             return
         self._index.rollback()
+        self._committed = self._index.size
         origin = self._log.key.name
         self._bring_up(verified, _checkpoint_of(verified) or new)
         self._known = _Known(
@@ -162,9 +170,15 @@ class Standing:
         """Let go of what is not on disk; `load` is next."""
         self._known = None
 
-    def commit(self) -> None:
-        """Commit the index: monitor.db has the run."""
-        self._index.commit()
+    def commit(self, *, last: bool) -> None:
+        """Let the index follow monitor.db, which has the run.
+
+        Args:
+            last: whether it is the last one for now; else the commit may wait.
+        """
+        if last or self._index.size - self._committed >= _COMMITTED:
+            self._index.commit()
+            self._committed = self._index.size
 
     def _bring_up(self, verified: Verified, signed: Checkpoint) -> None:
         """Read what a crash, or whoever deleted index.db, left out of the index."""
@@ -277,7 +291,8 @@ class Standing:
             ),
             batch.identities,
             tuple(alerts),
-            next((one.kind for one in findings if one.kind != "unknown-entry"), None),
+            next((one.kind for one in findings if one.kind != _UNJUDGED), None),
+            next((one.index for one in findings if one.kind == _UNJUDGED), None),
             (*facts, (_ROOT, encode_base64(self._index.root()))),
         )
 
@@ -312,7 +327,7 @@ class Standing:
             if told[kind] > _TOLD:
                 continue
             evidence = None
-            if kind != "unknown-entry":
+            if kind != _UNJUDGED:
                 evidence = self._evidence.entry(
                     finding, note, self._source, self._index
                 )

@@ -22,6 +22,8 @@ from pcrlog.merkle import HASH_SIZE, Range
 
 _BUSY_SECONDS = 10
 _ROUNDS_KEPT = 1000
+VIEWS = "view"
+"""The facts about views: name to what is wrong with it."""
 
 
 class Verified(Struct, frozen=True):

@@ -78,6 +78,7 @@ def _shown(seen: "Overview") -> dict[str, Any]:
             }
             for one in seen.sinks
         ],
+        "views": seen.views,
     }
 
 
@@ -98,6 +99,8 @@ def _print(seen: "Overview", folder: Path) -> None:
         click.secho(
             f"  sink {sink.name}: {_words(sink)}", fg="yellow" if sink.failing else None
         )
+    for name, problem in seen.views.items():
+        click.secho(f"  view {name}: {problem}", fg="yellow")
     for alert in seen.alerts:
         text = printable(alert.text(), 1000)
         click.echo(f"  {format_time(alert.time)}  {text}")

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 import pcrlog
+from monitor import config as monitor_config
+from monitor import witness_config
 from pcrlog import index_keys, limits, measurement, merkle, policy, predicates, trie
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.encoding import encode_base64
@@ -32,6 +34,8 @@ DOCUMENTS = sorted(
 )
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 VERIFYING = (ROOT / "docs" / "verifying.md").read_text(encoding="utf-8")
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+WITNESS = (ROOT / "docs" / "witness.md").read_text(encoding="utf-8")
 CODE = ("pcrlog", "log_server", "monitor", "cli", "tests")
 HEADING = re.compile(r"(?m)^(#+) (.+)$")
 FENCE = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
@@ -165,6 +169,52 @@ def test_reports_have_exactly_these_members() -> None:
     assert [code(row[0])[0] for row in rows] == [field.name for field in fields]
 
 
+# --- monitoring.md, witness.md: settings ----------------------------------------------
+
+SETTINGS: dict[str, type[msgspec.Struct]] = {
+    "top level": monitor_config.Settings,
+    "[watch]": monitor_config.Watch,
+    "[[live]]": monitor_config.Live,
+    "[[view]]": monitor_config.View,
+    "[cosign]": monitor_config.Cosigning,
+    '[[sink]]`, `kind = "stdout"': monitor_config.Stdout,
+    '[[sink]]`, `kind = "webhook"': monitor_config.Webhook,
+    '[[sink]]`, `kind = "smtp"': monitor_config.Smtp,
+    "[heartbeat]": monitor_config.Heartbeat,
+}
+
+
+def spelled(setting: msgspec.structs.FieldInfo) -> str:
+    """A setting's default, as the tables spell it."""
+    if setting.default_factory is not msgspec.NODEFAULT:
+        return "nothing"
+    if setting.required:
+        return ""
+    if setting.default is None:
+        return "none"
+    if setting.default == ():
+        return "`[]`"
+    return f"`{msgspec.json.encode(setting.default).decode()}`"
+
+
+@pytest.mark.parametrize("head", SETTINGS)
+def test_a_monitors_settings_and_defaults_are_those_of_the_code(head: str) -> None:
+    rows = tables(section(MONITORING, "Settings"))[head]
+    told = {code(name)[0]: default for name, default, _ in rows}
+    fields = msgspec.structs.fields(SETTINGS[head])
+    assert told == {one.encode_name: spelled(one) for one in fields}
+
+
+def test_the_settings_have_a_table_for_each_part_of_a_monitor_toml() -> None:
+    assert set(tables(section(MONITORING, "Settings"))) == set(SETTINGS)
+
+
+def test_every_setting_of_a_witness_is_explained() -> None:
+    told = set(re.findall(r"`([a-z]+)(?: = [^`]*)?`", WITNESS + MONITORING))
+    fields = msgspec.structs.fields(witness_config.Settings)
+    assert {one.encode_name for one in fields} <= told
+
+
 # --- protocol.md: examples ------------------------------------------------------------
 
 
@@ -252,9 +302,13 @@ class Quoted(NamedTuple):
     line: str
 
 
-PROGRAMS = {"pcrlog": "cli.main", "pcrlog-server": "log_server.commands"}
-LINE = re.compile(r"(?m)^ *(?:\$ )?((?:\S*/)?pcrlog(?:-server)? [a-z].*)$")
-INLINE = re.compile(r"`(pcrlog(?:-server)? [a-z][^`]*)`")
+PROGRAMS = {
+    "pcrlog": "cli.main",
+    "pcrlog-server": "log_server.commands",
+    "pcrlog-monitor": "monitor.commands",
+}
+LINE = re.compile(r"(?m)^ *(?:\$ )?((?:\S*/)?pcrlog(?:-server|-monitor)? [a-z].*)$")
+INLINE = re.compile(r"`(pcrlog(?:-server|-monitor)? [a-z][^`]*)`")
 WORD = re.compile(r"[a-z][a-z-]*(?:\|[a-z][a-z-]*)*")
 
 
@@ -316,6 +370,8 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         check("pcrlog-server nonsense")
     with pytest.raises(AssertionError, match="init has no --nonsense"):
         check("pcrlog-server init DIR --nonsense")
+    with pytest.raises(AssertionError, match="no command witness nonsense"):
+        check("pcrlog-monitor witness nonsense w1")
 
 
 # --- links ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from monitor import standing
 from monitor.follow import Follower
 from pcrlog.encoding import encode_base64
+from pcrlog.envelope import Envelope, sign_envelope
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
 from pcrlog.merkle import EMPTY_ROOT
 from tests.support.files import Files
@@ -529,6 +530,25 @@ def test_nothing_is_vouched_for_after_a_lie(tmp_path: Path) -> None:
         log.seal()
         with pytest.raises(VerificationError):
             it.follower.vouch(log.note)
+
+
+def test_nothing_is_vouched_for_after_an_entry_that_nobody_here_knows(
+    tmp_path: Path,
+) -> None:
+    log = log_of()
+    with following(tmp_path, log) as it:
+        it.follower.round()
+        payload = Envelope.parse(log.leaves[3]).payload
+        later = payload.replace(b"urn:pcrlog:release:v1", b"urn:pcrlog:release:v2")
+        log.append(sign_envelope(later, [key("acme.example")]), force=True)
+        log.seal()
+        assert it.follower.round().outcome == "alerts"
+        assert it.kinds() == ["unknown-entry"]
+        assert it.follower.round().outcome == "unchecked"
+        log.seal()
+        with pytest.raises(UncheckedError, match="does not know"):
+            it.follower.vouch(log.note)
+        assert it.follower.tainted() is None
 
 
 def test_a_fork_is_not_vouched_for(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from monitor.handed import desk, notes_in
 from monitor.state import State
 from pcrlog.encoding import encode_json
 from pcrlog.errors import MalformedError
+from pcrlog.evidence import TwoCheckpoints, encode
 from pcrlog.index_keys import of_product
 from pcrlog.proof import Proof
 from tests.support.log_simulator import Reply
@@ -17,12 +18,6 @@ from tests.unit.monitor.viewed import PRODUCT, Viewed, log_of, viewing
 
 LOG = log_of()
 REPORT = {"format": "pcrlog-report/v1", "checkpoint": {"note": LOG.note.decode()}}
-FORK = {
-    "format": "pcrlog-fork/v1",
-    "note": LOG.note.decode(),
-    "origin": LOG.origin,
-    "remembered": "another\n",
-}
 BUNDLE = LOG.assemble({of_product(PRODUCT): LOG.answer(of_product(PRODUCT))}).encode()
 
 
@@ -41,8 +36,9 @@ def test_the_checkpoint_of_whatever_pcrlog_writes_is_found(data: bytes) -> None:
     assert notes_in(data) == (LOG.note,)
 
 
-def test_a_fork_that_verify_kept_has_two() -> None:
-    assert notes_in(encode_json(FORK)) == (b"another\n", LOG.note)
+def test_evidence_of_a_fork_has_two() -> None:
+    fork = TwoCheckpoints(checkpoints=("another\n", LOG.note.decode()))
+    assert notes_in(encode(fork)) == (b"another\n", LOG.note)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def test_a_fork_that_verify_kept_has_two() -> None:
         b'{"format":"pcrlog-bundle/v1"}',
         b'{"format":"pcrlog-report/v1"}',
         b'{"format":"pcrlog-report/v1","checkpoint":null}',
-        b'{"format":"pcrlog-fork/v1"}',
+        b'{"format":"pcrlog-evidence/v1"}',
         b'{"format":7}',
         b'{"format":' + b"[" * 100_000,
         b"c2sp.org/tlog-proof@v1\nindex x\n\nnote",
