@@ -17,6 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from pcrlog.encoding import encode_json, format_time, printable, sha256
+from pcrlog.errors import VerificationError
 
 _LINE = 1000
 Severity = Literal["alarm", "warning"]
@@ -190,6 +191,31 @@ KINDS: dict[str, Kind] = {
         "see that the file, folder or URL is there, and holds nitro-cli's output",
     ),
 }
+
+
+class LieError(VerificationError):
+    """A log was caught: what is shown cannot be followed from what was shown before.
+
+    Args:
+        about: what it concerns, as in `Alert`.
+        kind: of KINDS.
+        found: in words.
+        evidence: name of the file that proves it.
+    """
+
+    def __init__(
+        self, about: str, kind: str, found: str, evidence: str | None = None
+    ) -> None:
+        super().__init__(f"{kind}: {found}")
+        self.about = about
+        self.kind = kind
+        self.found = found
+        self.evidence = evidence
+
+    def alert(self, log: str, now: int) -> "Alert":
+        """What to tell of it."""
+        about, found = self.about, self.found
+        return Alert.of(self.kind, log, about, found, time=now, evidence=self.evidence)
 
 
 class Alert(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from threading import RLock
 from msgspec import Struct
 
 from monitor import conditions
-from monitor.alerts import Alert
+from monitor.alerts import Alert, LieError
 from monitor.config import Config
 from monitor.source import Source, runs
 from monitor.standing import RUN, Standing
@@ -51,19 +51,6 @@ class Outcome(Struct, frozen=True):
     outcome: str
     found: str
     size: int
-
-
-class LieError(VerificationError):
-    """The tree that the log shows now cannot be followed from what it showed before."""
-
-    def __init__(
-        self, note: bytes, kind: str, found: str, evidence: str | None = None
-    ) -> None:
-        super().__init__(f"{kind}: {found}")
-        self.kind = kind
-        self.about = _about(note)
-        self.found = found
-        self.evidence = evidence
 
 
 class Follower:
@@ -209,7 +196,7 @@ class Follower:
             return self._tell_silence(error)
         except (MalformedError, VerificationError) as error:
             # Files of another form than asked for, or that lead nowhere.
-            return self._tell_lie(LieError(note, "bad-tiles", str(error)))
+            return self._tell_lie(LieError(_about(note), "bad-tiles", str(error)))
         self._unheard = 0
         now, verified = self._clock(), self._state.verified()
         found = conditions.freshness(self._log, self._skew, note, verified.sealed, now)
@@ -227,14 +214,11 @@ class Follower:
         try:
             return open_checkpoint(UnverifiedNote.parse(note), self._log.key)
         except PcrlogError as error:
-            raise LieError(note, "bad-signature", str(error)) from error
+            raise LieError(_about(note), "bad-signature", str(error)) from error
 
     def _tell_lie(self, lie: LieError) -> str:
         """Keep it; in words."""
-        now, origin = self._clock(), self._log.key.name
-        alert = Alert.of(
-            lie.kind, origin, lie.about, lie.found, time=now, evidence=lie.evidence
-        )
+        alert = lie.alert(self._log.key.name, self._clock())
         with self._state.transaction():
             self._state.raise_alert(alert)
             if lie.kind == "fork":
@@ -282,12 +266,12 @@ class Follower:
         pinned = Checkpoint(checkpoint.origin, size, root)
         if checkpoint.size < size:
             words = f"it has {checkpoint.size} leaves, and {size} are pinned as `first`"
-            raise LieError(note, "rollback", words)
+            raise LieError(_about(note), "rollback", words)
         try:
             self._source.consistency(pinned, checkpoint)
         except VerificationError as error:
             words = f"it does not contain the pinned first checkpoint: {error}"
-            raise LieError(note, "fork", words) from error
+            raise LieError(_about(note), "fork", words) from error
 
     def _follow(self, new: Checkpoint, note: bytes, *, shown: bool) -> None:
         """Verify all leaves up to a checkpoint.
@@ -305,7 +289,7 @@ class Follower:
         largest = int(self._state.fact(_MEMORY, _SHOWN) or "0")
         if shown and new.size < largest:
             words = f"it shows {new.size} leaves, and has shown {largest}"
-            raise LieError(note, "rollback", words)
+            raise LieError(_about(note), "rollback", words)
         tree = Checkpoint(new.origin, verified.size, verified.tree().root())
         if new.size <= verified.size:
             self._compare(new, note, tree, verified)
@@ -337,7 +321,7 @@ class Follower:
         if new.size == tree.size:
             words = f"two trees of {new.size} leaves"
             evidence = self._standing.keep_fork(verified.note, note)
-            raise LieError(note, "fork", words, evidence)
+            raise LieError(_about(note), "fork", words, evidence)
         if new.size == 0:
             return
         try:
@@ -388,9 +372,9 @@ class Follower:
             evidence = self._standing.keep_fork(verified.note, note)
             if evidence is not None:
                 words = f"{new.size} leaves that do not extend what was verified"
-                raise LieError(note, "fork", words, evidence) from error
+                raise LieError(_about(note), "fork", words, evidence) from error
         words = f"what it serves does not lead to the root that it signed: {error}"
-        raise LieError(note, "bad-tiles", words) from error
+        raise LieError(_about(note), "bad-tiles", words) from error
 
 
 def _about(note: bytes) -> str:

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from monitor.alerts import Alert
+from monitor.alerts import Alert, LieError
 from monitor.comparison import is_prefix, named
 from monitor.evidence_files import EvidenceFiles
 from monitor.light_entries import Found, Said, Telling, Watch
@@ -49,6 +49,7 @@ LIES = frozenset(
     | {"unauthorised-entry"}
 )
 """Kinds after which the state stays as it is: they are told again, every time."""
+_WHOLE = "its checkpoint"
 
 
 class Look(Struct, frozen=True):
@@ -63,17 +64,6 @@ class Look(Struct, frozen=True):
     alerts: tuple[Alert, ...]
     statements: tuple[Said, ...]
     state: bytes | None
-
-
-class _LieError(VerificationError):
-    def __init__(
-        self, found: str, kind: str, about: str, evidence: str | None = None
-    ) -> None:
-        super().__init__(f"{kind}: {found}")
-        self.kind = kind
-        self.about = about
-        self.found = found
-        self.evidence = evidence
 
 
 class Light:
@@ -131,15 +121,8 @@ class Light:
             old = _Point(open_state(remembered, self._log.key), remembered)
         try:
             return self._look(watch, old, first)
-        except _LieError as lie:
-            alert = Alert.of(
-                lie.kind,
-                self._log.key.name,
-                lie.about,
-                lie.found,
-                time=self._now,
-                evidence=lie.evidence,
-            )
+        except LieError as lie:
+            alert = lie.alert(self._log.key.name, self._now)
             size = 0 if old is None else old.checkpoint.size
             return Look(size, old is None, (alert,), (), None)
 
@@ -191,7 +174,7 @@ class Light:
             raise
         except PcrlogError as error:
             words = f"its answer does not hold: {error}"
-            raise _LieError(words, "bad-tiles", key) from error
+            raise LieError(key, "bad-tiles", words) from error
         return _Answer(answers, indices, {one.index: one for one in entries})
 
     def _entries(
@@ -219,7 +202,7 @@ class Light:
             raise
         except PcrlogError as error:
             words = f"entry {index} of its answer does not hold: {error}"
-            raise _LieError(words, "bad-tiles", key) from error
+            raise LieError(key, "bad-tiles", words) from error
 
     def _leaf(self, answer: "_Answer", index: int) -> bytes:
         if answer.reader is None:
@@ -248,7 +231,7 @@ class Light:
                 open_checkpoint(UnverifiedNote.parse(note), self._log.key), note
             )
         except PcrlogError as error:
-            raise _LieError(str(error), "bad-signature", "its checkpoint") from error
+            raise LieError(_WHOLE, "bad-signature", str(error)) from error
 
     def _check_history(
         self, before: "_Point | None", points: Sequence["_Point"]
@@ -266,7 +249,7 @@ class Light:
                 f"it shows {here.checkpoint.size} leaves, and has shown"
                 f" {before.checkpoint.size}"
             )
-            raise _LieError(words, "rollback", named(here.checkpoint))
+            raise LieError(named(here.checkpoint), "rollback", words)
         self._check_extends(before, here)
 
     def _check_extends(self, smaller: "_Point", larger: "_Point") -> None:
@@ -278,12 +261,12 @@ class Light:
         except UncheckedError:
             raise
         except PcrlogError as error:
-            raise _LieError(str(error), "bad-tiles", named(new)) from error
+            raise LieError(named(new), "bad-tiles", str(error)) from error
         evidence = None
         if smaller.note and larger.note:
             evidence = self._evidence.checkpoints(smaller.note, larger.note, node)
         words = f"{new.size} leaves that do not extend the {old.size} of before"
-        raise _LieError(words, "fork", named(new), evidence)
+        raise LieError(named(new), "fork", words, evidence)
 
 
 def _patient(fetch: Fetch) -> Fetch:
