@@ -20,6 +20,9 @@ from pcrlog.encoding import encode_json, format_time, printable, sha256
 from pcrlog.errors import VerificationError
 
 _LINE = 1000
+_ABOUT, _FOUND, _ENTRIES = 300, 500, 100
+"""What a log says is in an alert, but not as much of it as the log wants: a sink that
+refuses one for its size takes none that come after it."""
 Severity = Literal["alarm", "warning"]
 """`alarm`: somebody lies or a secret is in danger, wake somebody up. `warning`: look at
 it today."""
@@ -222,8 +225,9 @@ class Alert(Struct, frozen=True, kw_only=True):
     """One alert.
 
     `log` is the origin, `about` what it concerns (a product and version, a name, a
-    checkpoint), `entries` the indices that show it, `found` what happened, in words,
-    `evidence` the name of the file that proves it, `time` unix seconds.
+    checkpoint), `entries` the indices that show it (the first 100), `found` what
+    happened, in words, `evidence` the name of the file that proves it, `time` unix
+    seconds.
     """
 
     id: str
@@ -250,8 +254,13 @@ class Alert(Struct, frozen=True, kw_only=True):
         entries: tuple[int, ...] = (),
         evidence: str | None = None,
     ) -> "Alert":
-        """An alert of a kind in KINDS; its id is of kind, log, about and entries."""
+        """An alert of a kind in KINDS; its id is of kind, log, about and entries.
+
+        What is longer than an alert should be is cut, and what no terminal should see
+        (or no UTF-8 can hold: a lone surrogate of a file's name) becomes `?`.
+        """
         meaning = KINDS[kind]
+        about = printable(about, _ABOUT)
         identity = encode_json([kind, log, about, list(entries)])
         return cls(
             id=sha256(identity).hex()[:32],
@@ -259,8 +268,8 @@ class Alert(Struct, frozen=True, kw_only=True):
             severity=meaning.severity,
             log=log,
             about=about,
-            entries=entries,
-            found=found,
+            entries=entries[:_ENTRIES],
+            found=printable(found, _FOUND),
             why=meaning.why,
             do=meaning.do,
             time=time,

@@ -12,12 +12,15 @@ from monitor.alerts import Alert
 from monitor.config import Config
 from monitor.expected import Expected
 from monitor.ours import Ours, Reading, measured
-from monitor.state import State
+from monitor.state import Facts, State
 from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.entry import Entry
 from pcrlog.predicates import REGISTRAR, Release, Revocation
 from pcrlog.verification.judge import Judge
+
+Done = list[tuple[str, str]]
+"""Facts (rule, name) to forget, once all that they are about could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Setting:
     """What does not change from run to run."""
 
     config: Config
-    state: State
+    state: State | Facts
     reading: Reading
     ours: Ours
     expected: Expected | None

@@ -34,6 +34,7 @@ def check_command(config: Path, files: tuple[Path, ...], *, as_json: bool) -> in
     from monitor.handed import compare_file, read_handed, shown, tell
     from monitor.source import Source
     from monitor.state import State
+    from monitor.withheld import Debts
     from pcrlog.encoding import encode_json, printable
     from pcrlog.errors import UncheckedError
     from pcrlog.transport import Client
@@ -54,7 +55,8 @@ def check_command(config: Path, files: tuple[Path, ...], *, as_json: bool) -> in
             raise UncheckedError(message)
         folder = settings.state / "evidence"
         evidence = EvidenceFiles(folder, settings.log.key)
-        comparer = Comparer(settings.log.key, source, evidence)
+        debts = Debts((settings.log.witnesses, settings.log.index_monitors), clock)
+        comparer = Comparer(settings.log.key, source, evidence, debts)
         for name, data in handed:
             for found in compare_file(data, state.verified(), comparer):
                 status = max(status, found.exit_code)

@@ -5,7 +5,9 @@ holds a checkpoint of the other one only has to hold it against ours:
 
     same          the tree that we verified
     consistent    older or newer, and proven to be of one history with it
-    newer         larger than what the log shows us: it may be on its way, or withheld
+    newer         larger than what the log shows us, and no tiles for it
+    pending       the same, and its tiles are there: it may wait for a quorum
+    withheld      newer or pending for longer than an honest log takes (withheld.py)
     equivocation  the log signed it, and it is not of our history
     unchecked     not signed by the log, or what is needed cannot be had
 
@@ -19,17 +21,28 @@ nothing prove nothing.
 
 from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from monitor.alerts import Alert
 from monitor.evidence_files import EvidenceFiles
+from monitor.withheld import Debts
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.encoding import encode_base64, printable
 from pcrlog.errors import PcrlogError, UncheckedError, VerificationError
 from pcrlog.merkle import EMPTY_ROOT, Node, consistency_roots, prove_prefix
 from pcrlog.note import UnverifiedNote, VerifierKey
 
-Verdict = Literal["same", "consistent", "newer", "equivocation", "unchecked"]
+Verdict = Literal[
+    "same",
+    "consistent",
+    "newer",
+    "pending",
+    "withheld",
+    "equivocation",
+    "unchecked",
+]
+_KINDS = {"equivocation": "equivocation", "withheld": "rollback"}
+"""What is told, by verdict."""
 _SHOWN = 300
 
 
@@ -48,13 +61,17 @@ class Shown(Protocol):
 class Comparison(Struct, frozen=True):
     """What a comparison came to: `found` in words, about which `checkpoint`.
 
-    `evidence` is the name of a file that proves an equivocation.
+    `evidence` is the name of a file that proves an equivocation; `owed` what is
+    withheld for longest; `shown` the leaves of the tree that the log shows, or that is
+    verified here.
     """
 
     verdict: Verdict
     found: str
     checkpoint: Checkpoint | None = None
     evidence: str | None = None
+    owed: Checkpoint | None = None
+    shown: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -66,14 +83,12 @@ class Comparison(Struct, frozen=True):
         return UncheckedError.exit_code
 
     def alert(self, log: str, whose: str, now: int) -> Alert | None:
-        """What to tell of it, if it is a lie; `whose`: who holds the checkpoint."""
-        if self.verdict != "equivocation" or self.checkpoint is None:
+        """What to tell of it, if anything; `whose`: who holds the checkpoint."""
+        kind, checkpoint = _KINDS.get(self.verdict), self.owed or self.checkpoint
+        if kind is None or checkpoint is None:
             return None
-        about, found = named(self.checkpoint), printable(whose, _SHOWN)
-        words = f"{found}: {self.found}"
-        return Alert.of(
-            "equivocation", log, about, words, time=now, evidence=self.evidence
-        )
+        about, words = named(checkpoint), f"{printable(whose, _SHOWN)}: {self.found}"
+        return Alert.of(kind, log, about, words, time=now, evidence=self.evidence)
 
 
 def named(checkpoint: Checkpoint) -> str:
@@ -112,12 +127,21 @@ class Comparer:
         key: the log's.
         log: what it shows.
         evidence: where files that prove it wrong go.
+        debts: what remembers for how long the log keeps something back; None: nobody
+            does, and nothing is ever found withheld.
     """
 
-    def __init__(self, key: VerifierKey, log: Shown, evidence: EvidenceFiles) -> None:
+    def __init__(
+        self,
+        key: VerifierKey,
+        log: Shown,
+        evidence: EvidenceFiles,
+        debts: Debts | None = None,
+    ) -> None:
         self.key = key
         self._log = log
         self._evidence = evidence
+        self._debts = debts
 
     def compare(
         self, theirs: bytes, ours: bytes, *, frozen: bool = False
@@ -129,6 +153,17 @@ class Comparer:
             ours: the last verified one; empty if there is none yet.
             frozen: whether ours is the last that there can be.
         """
+        found = self._compare(theirs, ours, frozen=frozen)
+        if self._debts is None or found.checkpoint is None:
+            return found
+        if found.verdict not in {"newer", "pending"}:
+            self._debts.pay(found.shown)
+            return found
+        tiles = found.verdict == "pending"
+        owed = self._debts.owe(found.checkpoint, theirs, found.shown, tiles=tiles)
+        return found if owed is None else _withheld(found, *owed)
+
+    def _compare(self, theirs: bytes, ours: bytes, *, frozen: bool) -> Comparison:
         try:
             new = open_checkpoint(UnverifiedNote.parse(theirs), self.key)
         except PcrlogError as error:
@@ -152,10 +187,10 @@ class Comparer:
         theirs, ours = new.checkpoint, mine.checkpoint
         if theirs == ours:
             words = f"the tree of {ours.size} leaves that is verified here"
-            return Comparison("same", words, theirs)
+            return Comparison("same", words, theirs, shown=ours.size)
         if is_prefix(theirs, ours, self._log.node(ours.size)):
             words = f"the first {theirs.size} of {ours.size} verified leaves"
-            return Comparison("consistent", words, theirs)
+            return Comparison("consistent", words, theirs, shown=ours.size)
         words = f"a tree of {theirs.size} leaves that is not of the history seen here"
         return self._lie(new, mine, theirs, words)
 
@@ -173,7 +208,7 @@ class Comparer:
             words = f"{shown.size} leaves that do not extend the verified {ours.size}"
             return self._lie(mine, now, shown, words)
         words = f"{theirs.size} leaves, of the {shown.size} that the log shows now"
-        return Comparison("consistent", words, theirs)
+        return Comparison("consistent", words, theirs, shown=shown.size)
 
     def _unshown(
         self, new: "_Signed", mine: "_Signed", shown: Checkpoint
@@ -188,12 +223,12 @@ class Comparer:
             extends = is_prefix(ours, theirs, self._log.node(theirs.size))
         except PcrlogError:
             words = f"{theirs.size} leaves; the log shows {shown.size}, and no tiles"
-            return Comparison("newer", words, theirs)
+            return Comparison("newer", words, theirs, shown=shown.size)
         if not extends:
             words = f"{theirs.size} leaves that do not extend the verified {ours.size}"
             return self._lie(mine, new, theirs, words)
-        words = f"{theirs.size} leaves, in the log's tiles and not yet published"
-        return Comparison("consistent", words, theirs)
+        words = f"{theirs.size} leaves, in the log's tiles; the log shows {shown.size}"
+        return Comparison("pending", words, theirs, shown=shown.size)
 
     def _lie(
         self, old: "_Signed", new: "_Signed", about: Checkpoint, words: str
@@ -201,6 +236,14 @@ class Comparer:
         node = self._log.node(new.checkpoint.size)
         evidence = self._evidence.checkpoints(old.note, new.note, node)
         return Comparison("equivocation", words, about, evidence)
+
+
+def _withheld(found: Comparison, owed: Checkpoint, seconds: int) -> Comparison:
+    """`found`, and that the log keeps `owed` back for so long."""
+    words = f"{found.found}; it withholds {owed.size} for {seconds} s"
+    if found.verdict == "pending":
+        words += " (its quorum may be missing: ask the operator)"
+    return structs.replace(found, verdict="withheld", found=words, owed=owed)
 
 
 class _Signed(Struct, frozen=True):

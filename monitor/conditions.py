@@ -16,6 +16,8 @@ from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Quorum
 
 _Kind = Literal["unreachable", "stale", "quorum-lost"]
+SHOWN_LIES = ("bad-signature", "bad-tiles", "rollback")
+"""Lies in what a log shows that may end: a mistake of its web server looks the same."""
 
 
 def freshness(
@@ -61,7 +63,7 @@ def _missing(
     return words + f" (not: {', '.join(silent)})" * bool(silent)
 
 
-def tell(state: State, log: str, kind: _Kind, found: str | None, now: int) -> None:
+def tell(state: State, log: str, kind: str, found: str | None, now: int) -> None:
     """Begin, go on with, or end a condition; inside a transaction."""
     known = {one.kind for one in state.conditions()}
     if found is None:

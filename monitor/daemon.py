@@ -6,7 +6,6 @@ of its own (cosigning.py). Without it there are the rounds alone, in this proces
 """
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,12 +21,13 @@ from monitor.pages import create_pages
 from monitor.running import open_monitor
 from monitor.serving import Address, Served, serve, start_in_background
 from monitor.state import State
+from monitor.streams import output
 from monitor.telling import Teller
 from monitor.witness_app import App, create_witness_app
 from pcrlog.limits import BUNDLE
 
-_END_SECONDS = 20.0
-"""For the round that is going on when the end comes."""
+_END_SECONDS = 15.0
+"""For the round that is going on when the end comes: it ends between two runs."""
 Clock = Callable[[], int]
 
 
@@ -48,7 +48,7 @@ def run(path: Path, config: Config, clock: Clock) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: ending.set())
         hooks = Teller(origin).hooks()
-        with open_monitor(config, clock, sys.stdout.buffer, hooks) as monitor:
+        with open_monitor(config, clock, output(), hooks) as monitor:
             monitor.run(ending)
         return 0
     read_signer(config)  # said here, before a process is started
@@ -63,21 +63,24 @@ def make(path: Path, clock: Clock) -> Served:
     signer, ending = read_signer(config), threading.Event()
     hooks = Teller(config.log.key.name).hooks()
     with ExitStack() as stack:
-        monitor = stack.enter_context(
-            open_monitor(config, clock, sys.stdout.buffer, hooks)
-        )
+        monitor = stack.enter_context(open_monitor(config, clock, output(), hooks))
         state = State(config.state / "monitor.db")
         stack.callback(state.close)
         check = desk(state, monitor.views.comparer, clock)
         registry = CollectorRegistry()
         app: App = create_pages(config, clock, check, registry).wsgi_app
         if signer is not None:
-            witness = stack.enter_context(
-                open_cosigner(config, signer, monitor.vouch, clock)
-            )
+            witness = stack.enter_context(open_cosigner(config, signer, monitor, clock))
             app = create_witness_app(witness, registry, "", app)
         rounds = start_in_background(partial(monitor.run, ending), "rounds")
-        stack.callback(rounds.join, _END_SECONDS)
-        stack.callback(ending.set)
         kept = stack.pop_all()
-    return Served(app, kept.close, most=BUNDLE + 1)
+
+    def close() -> None:
+        ending.set()
+        rounds.join(_END_SECONDS)
+        # What a round uses is never closed under it. The process ends next: what the
+        # round did not commit is gone then, and done again.
+        if not rounds.is_alive():
+            kept.close()
+
+    return Served(app, close, most=BUNDLE + 1)

@@ -87,8 +87,9 @@ class Reading:
         authority: of the identities read so far; it learns.
         sealed: unix seconds of the last seal, 0 before the first.
         frozen: whether that was the last one.
-        find: statements of before; asked for what is revoked, and not in the batch.
-            What it raises ends the pass: `tree` and `authority` are then spoilt.
+        find: statements of before; asked for what is revoked, and not in the batch,
+            when all else is judged. What it raises says nothing of an entry and ends
+            the pass: `tree` and `authority` are then spoilt, `findings` still hold.
     """
 
     def __init__(
@@ -107,12 +108,19 @@ class Reading:
         self.frozen = frozen
         self.ends_in_seal = False
         """Whether the last leaf that was read here is a seal."""
+        self.findings: list[Finding] = []
+        """What is wrong with the leaves that were read last."""
         self._log = log
         self._find = find
 
     def read(self, leaves: Sequence[bytes]) -> Batch:
-        """Read the next leaves, in order."""
+        """Read the next leaves, in order.
+
+        Raises:
+            PcrlogError: what `find` raised.
+        """
         batch = _Draft()
+        self.findings = batch.findings
         for leaf in leaves:
             index = self.tree.size
             self.tree.append(leaf_hash(leaf))
@@ -130,18 +138,30 @@ class Reading:
                     f" {self._log.registrar}, which the policy pins"
                 )
                 batch.note("unauthorised-entry", index, words)
+        # Last, since reading what is revoked may fail: a log that withholds it must not
+        # keep from being told what else is wrong.
+        batch.entries = [one for one in batch.entries if self._has_target(one, batch)]
         return batch.done()
 
-    def _check_target(self, entry: Entry, batch: "_Draft") -> None:
+    def _has_target(self, entry: Entry, batch: "_Draft") -> bool:
+        """Whether there is what an entry revokes, if it revokes a statement."""
         predicate = entry.predicate
         if not isinstance(predicate, Revocation) or predicate.statement is None:
-            return
-        target = batch.read.get(predicate.statement)
-        if target is None:
-            found = self._find(predicate.statement)
-            if found is not None and found[0] < entry.index:
-                target = _well_formed(*found)
-        check_target(entry, {} if target is None else {target.sha256: target})
+            return True
+        target = self._target(predicate.statement, entry.index, batch)
+        try:
+            check_target(entry, {} if target is None else {target.sha256: target})
+        except VerificationError as error:
+            batch.note("unauthorised-entry", entry.index, str(error))
+            return False
+        return True
+
+    def _target(self, sha256: str, before: int, batch: "_Draft") -> Entry | None:
+        target = batch.read.get(sha256)
+        if target is not None and target.index < before:
+            return target
+        found = self._find(sha256)
+        return _well_formed(*found) if found and found[0] < before else None
 
     def _read_seal(self, index: int, leaf: bytes, batch: "_Draft") -> None:
         try:
@@ -183,7 +203,6 @@ class Reading:
             batch.note("unknown-entry", index, str(error))
         try:
             self.authority.accept(entry)
-            self._check_target(entry, batch)
         except UncheckedError as error:
             batch.note("unknown-entry", index, str(error))
         except VerificationError as error:
@@ -208,6 +227,7 @@ class _Draft:
         self.findings.append(Finding(kind, index, words))
 
     def done(self) -> Batch:
+        self.findings.sort(key=lambda one: one.index)
         return Batch(
             tuple(self.findings),
             tuple(self.entries),

@@ -3,13 +3,18 @@
 Each is made from what the log signed and served, verified as a stranger would verify
 it, and only then written: whole or not at all, under the name
 `<kind>-<first 16 hex digits of its SHA-256>.pcrevidence`. The same evidence has the
-same bytes, and so is written once.
+same bytes, and so is written once. Of each kind there are at most 16: a log that lies
+without end does not fill the disk, and one file convicts it as well as a thousand.
+
+What cannot be written is no evidence, and no reason to keep silent: a lie is told with
+the disk full, too.
 
 Not all that is wrong can be proven to others. No file comes of a rollback without a
 fork, of tiles that lead nowhere, of an unknown type, of an entry 0 that only the policy
 finds wrong, nor while the log does not hand over what the file has to contain.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,7 +37,11 @@ from pcrlog.evidence import (
 from pcrlog.merkle import Node, Proof, prove_prefix
 from pcrlog.note import VerifierKey
 
+_log = logging.getLogger(__name__)
 SUFFIX = ".pcrevidence"
+_MOST = 16
+"""Files of one kind; a witness keeps as many forks."""
+_DIGITS = 16
 # Not PcrlogError: an index that fails is no want of evidence.
 _NO_EVIDENCE = (MalformedError, VerificationError, UncheckedError)
 
@@ -67,6 +76,7 @@ class EvidenceFiles:
     def __init__(self, folder: Path, key: VerifierKey) -> None:
         self._folder = folder
         self._key = key
+        self._said: str | None = None
 
     def checkpoints(self, first: bytes, second: bytes, node: Node | None) -> str | None:
         """Two notes that cannot both be of one history; the file's name.
@@ -78,7 +88,8 @@ class EvidenceFiles:
 
         Returns:
             None if nothing comes of it that the log could be held to: it did not sign
-            both, the tree has only grown, or `node` does not lead to the signed root.
+            both, the tree has only grown, or `node` does not lead to the signed root;
+            or if it cannot be written.
         """
         with suppress(*_NO_EVIDENCE):
             signed = [bare_note(first, self._key), bare_note(second, self._key)]
@@ -105,7 +116,8 @@ class EvidenceFiles:
             index: over as many leaves, or at least over those up to the entry.
 
         Returns:
-            None if it cannot be proven to others, or not with what can be had.
+            None if it cannot be proven to others, not with what can be had, or if it
+            cannot be written.
         """
         with suppress(*_NO_EVIDENCE):
             checkpoint, signed = bare_note(note, self._key)
@@ -121,19 +133,33 @@ class EvidenceFiles:
                 return self._keep(make())
         return None
 
-    def _keep(self, file: File) -> str:
-        """Verify it, and write it.
+    def _keep(self, file: File) -> str | None:
+        """Verify it, and write it; None: it convicts, and cannot be kept.
 
         Raises:
             MalformedError, VerificationError, UncheckedError: it does not convict.
         """
         data = encode(file)
-        proven = verify_evidence(data, self._key)
-        name = f"{proven.kind}-{sha256(data).hex()[:16]}{SUFFIX}"
-        path = self._folder / name
-        if not path.exists():
+        kind = verify_evidence(data, self._key).kind
+        path = self._folder / f"{kind}-{sha256(data).hex()[:_DIGITS]}{SUFFIX}"
+        try:
+            if path.exists():
+                return path.name
+            kept = len([*self._folder.glob(f"{kind}-{'?' * _DIGITS}{SUFFIX}")])
+            if kept >= _MOST:
+                self._say(f"{kept} files of kind {kind} are there: no more are kept")
+                return None
             self._write(path, data)
-        return name
+        except OSError as error:
+            self._say(f"cannot write {path.name}: {error.strerror or error}")
+            return None
+        return path.name
+
+    def _say(self, words: str) -> None:
+        """To the operator, not again and again."""
+        if words != self._said:
+            _log.warning("evidence: %s", words)
+        self._said = words
 
     def _write(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

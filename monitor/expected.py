@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from monitor.state import State
+from monitor.state import Facts, State
 from pcrlog.encoding import format_time
 from pcrlog.errors import MalformedError, PcrlogError, TransportError
 from pcrlog.exchange import Exchange
@@ -81,7 +81,9 @@ class Expected:
         state: where facts are kept; written outside of a transaction too.
     """
 
-    def __init__(self, sources: Sequence[str], folder: Path, state: State) -> None:
+    def __init__(
+        self, sources: Sequence[str], folder: Path, state: State | Facts
+    ) -> None:
         self._folder = folder
         self._state = state
         self._sources = [_Source(name) for name in sources]

@@ -12,8 +12,10 @@ kept is the only trace. So whatever pcrlog writes that has a checkpoint in it wi
 Nothing of such a file counts but what the log signed.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from msgspec import Struct
 
 from monitor.alerts import Alert
 from monitor.comparison import Comparer, Comparison
+from monitor.remembered import Remembered
 from monitor.state import State, Verified
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import printable
@@ -33,7 +36,11 @@ from pcrlog.proof import Proof
 MOST = BUNDLE
 """Bytes of a file that is handed in."""
 _PROOF = b"c2sp.org/tlog-proof@"
-_BAD_REQUEST, _OK, _BUSY = 400, 200, 429
+_BAD_REQUEST, _OK, _BUSY, _UNAVAILABLE = 400, 200, 429, 503
+_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds before writing again what could not be written; each attempt waits as well,
+for whoever else writes (state.py)."""
+_log = logging.getLogger(__name__)
 _WORDS = 300
 
 
@@ -105,15 +112,19 @@ def _decode(data: bytes, kind: Any) -> Any:  # noqa: ANN401 - a type, and a valu
 
 def compare_file(
     data: bytes, verified: Verified, comparer: Comparer
-) -> tuple[Comparison, ...]:
-    """Each checkpoint of a file against what is verified; at least one."""
+) -> Iterator[Comparison]:
+    """Each checkpoint of a file against what is verified; at least one.
+
+    One after the other: what the first came to can be told before the second is asked
+    for.
+    """
     try:
         notes = notes_in(data)
     except MalformedError as error:
-        return (Comparison("unchecked", str(error)),)
-    return tuple(
-        comparer.compare(note, verified.note, frozen=verified.frozen) for note in notes
-    )
+        yield Comparison("unchecked", str(error))
+        return
+    for note in notes:
+        yield comparer.compare(note, verified.note, frozen=verified.frozen)
 
 
 def worst(found: Iterable[Comparison]) -> Comparison:
@@ -123,12 +134,28 @@ def worst(found: Iterable[Comparison]) -> Comparison:
 
 
 def tell(state: State, alerts: Iterable[Alert]) -> None:
-    """Keep alerts to be delivered; a log that lied is cosigned no more."""
+    """Keep alerts to be delivered; a log that lied is cosigned no more.
+
+    A lie that was proven is not lost to a database that is busy: it is tried again.
+    """
+    kept = tuple(alerts)
+    for pause in _PAUSES:
+        try:
+            return _tell(state, kept)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
+            _log.warning("an alert could not be kept yet: %s", error)
+            time.sleep(pause)
+    return _tell(state, kept)
+
+
+def _tell(state: State, alerts: Iterable[Alert]) -> None:
+    remembered = Remembered(state)
     with state.transaction():
         for alert in alerts:
             state.raise_alert(alert)
-            if state.fact("follow", "tainted") is None:
-                state.remember("follow", "tainted", alert.kind)
+            # What is withheld may yet be shown; that is no lie.
+            if alert.kind == "equivocation":
+                remembered.taint(alert.kind)
 
 
 def desk(
@@ -136,7 +163,8 @@ def desk(
 ) -> Callable[[bytes], tuple[int, dict[str, object]]]:
     """What answers `POST /check`: the body of a request to status and JSON.
 
-    One is compared at a time; who comes meanwhile is asked to come again (429).
+    One is compared at a time; who comes meanwhile is asked to come again (429), and so
+    is who brought what could not be compared or, worse, not be written down (503).
 
     Args:
         state: monitor.db, by a connection of its own.
@@ -153,17 +181,10 @@ def desk(
         if not lock.acquire(blocking=False):
             return _BUSY, {"error": "another one is being compared: try again"}
         try:
-            if state.log() is None:
-                found: tuple[Comparison, ...] = (_nothing(),)
-            else:
-                found = compare_file(data, state.verified(), comparer)
-                alerts = [
-                    alert
-                    for one in found
-                    if (alert := one.alert(comparer.key.name, "handed in", clock()))
-                ]
-                if alerts:
-                    tell(state, alerts)
+            found = [*_compared(data, state, comparer, clock)]
+        except Exception as error:  # noqa: BLE001 - logged, and whoever asked is told
+            _log.exception("what was handed in")
+            return _UNAVAILABLE, {"error": _failed(error)}
         finally:
             lock.release()
         return _OK, shown(comparer.key.name, worst(found))
@@ -171,8 +192,36 @@ def desk(
     return answer
 
 
-def _nothing() -> Comparison:
-    return Comparison("unchecked", "nothing is verified of this log yet")
+class _UntoldError(Exception):
+    """A lie was found, and could not be written down."""
+
+    def __init__(self, alert: Alert) -> None:
+        super().__init__(alert.text())
+
+
+def _compared(
+    data: bytes, state: State, comparer: Comparer, clock: Callable[[], int]
+) -> Iterator[Comparison]:
+    """Each checkpoint of a file; a lie is told as soon as it is found."""
+    if state.log() is None:
+        yield Comparison("unchecked", "nothing is verified of this log yet")
+        return
+    for found in compare_file(data, state.verified(), comparer):
+        alert = found.alert(comparer.key.name, "handed in", clock())
+        if alert is not None:
+            try:
+                tell(state, [alert])
+            except Exception as error:
+                raise _UntoldError(alert) from error
+        yield found
+
+
+def _failed(error: Exception) -> str:
+    if isinstance(error, _UntoldError):
+        words = f"this could not be written down: keep the file, try again: {error}"
+    else:
+        words = f"it could not be compared: try again: {type(error).__name__}: {error}"
+    return printable(words, _WORDS)
 
 
 def shown(log: str, found: Comparison) -> dict[str, object]:

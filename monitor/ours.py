@@ -5,7 +5,12 @@ by a watched identity, signed with a watched key, or with a watched measurement.
 the registers themselves these are the commits that they were built from (those of
 counted reproductions too, as PROTOCOL.md 2.3 has it) and the components in them, down
 to the components of components. It is built from the log's history at a start and grows
-with each release of ours; of what others say nothing is kept.
+with each release of ours; of what others say, only what components of ours are made of
+is kept.
+
+Whoever makes a component can release it as often as he likes, each time of others. So
+what a component is made of is read once and then kept up, and one release of ours has
+at most 1024 parts, those that were tied to it first; `verify` gives up beyond 64.
 
 Each link (this measurement is one of that release of ours) has the index of the entry
 that made it: so a rule can ask what was ours before the entry that it judges, and says
@@ -14,7 +19,10 @@ the same however the log was cut into runs.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from monitor.config import Config
 from pcrlog import limits
@@ -27,10 +35,33 @@ from pcrlog.measurement import parse_measurement
 from pcrlog.predicates import REGISTRAR, Audit, Identity, Release
 from pcrlog.statement import REPRODUCTION, SCOPES
 
-_REMEMBERED = 4096
-"""Entries of before that one run keeps at hand."""
+_REMEMBERED, _EACH = 16 * 1024 * 1024, 2048
+"""Bytes of entries of before that one run keeps at hand, and what each costs beside its
+own: thousands of common ones, and no more memory for the largest."""
+PARTS = 16 * limits.COMPONENTS_IN_ALL
+"""Parts of one release of ours, components of components included."""
 _Links = dict[int, int]
 """Indices of our releases, each with the index of the entry that made the link."""
+Part = tuple[str, str]
+"""A component: its product and `<platform>/<M>`."""
+
+
+class _Made(Struct):
+    """What is known of a component.
+
+    `parts` are those of any of its releases, each with the index of the first release
+    that names it; `released` is the index of each release, by its SHA-256.
+    """
+
+    parts: dict[Part, int] = field(default_factory=dict)
+    released: dict[str, int] = field(default_factory=dict)
+
+    def add(self, entry: Entry, release: Release) -> None:
+        self.released.setdefault(entry.sha256, entry.index)
+        for part in parts_of(release):
+            # More of them can never be parts of one release of ours.
+            if len(self.parts) < PARTS:
+                self.parts.setdefault(part, entry.index)
 
 
 class History(Protocol):
@@ -44,9 +75,10 @@ class History(Protocol):
         """The statement at an index, proven to be there.
 
         Raises:
-            MalformedError, UncheckedError: none that this version can read; it is
-                passed over.
-            TransportError, VerificationError: it could not be had; the run ends.
+            MalformedError, UncheckedError: it was had, and is none that this version
+                can read; it is passed over.
+            TransportError, VerificationError: it could not be had, whatever it was that
+                came instead; the run ends.
         """
         ...
 
@@ -69,8 +101,8 @@ def commit_key(commit: str) -> str:
     return f"source/{COMMIT}{commit}"
 
 
-def parts_of(release: Release) -> list[tuple[str, str]]:
-    """Product and `<platform>/<M>` of each component that a release names."""
+def parts_of(release: Release) -> list[Part]:
+    """Each component that a release names."""
     return [
         (one.product, f"{ARTIFACT}/digest=sha256:{one.sha256}")
         for one in release.components or ()
@@ -84,11 +116,16 @@ class Reading:
         self._history = history
         self._held: dict[int, Entry] = {}
         self._read: dict[int, Entry | None] = {}
+        self._size = 0
 
     def hold(self, entries: Iterable[Entry]) -> None:
         """Entries that are at hand; what was read before is let go of."""
         self._held = {entry.index: entry for entry in entries}
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._read.clear()
+        self._size = 0
 
     def under(
         self, key: str, before: int | None = None, *, after: int = -1
@@ -105,9 +142,11 @@ class Reading:
         if index in self._held:
             return self._held[index]
         if index not in self._read:
-            if len(self._read) >= _REMEMBERED:
-                self._read.clear()
-            self._read[index] = self._fetch(index)
+            found = self._fetch(index)
+            self._size += _EACH + (0 if found is None else len(found.envelope.raw))
+            if self._size > _REMEMBERED:
+                self._let_go()
+            self._read[index] = found
         return self._read[index]
 
     def _fetch(self, index: int) -> Entry | None:
@@ -154,12 +193,24 @@ class Ours:
         self._measured: dict[str, _Links] = {}
         # By <platform>/<M> of a component: its products, and our releases with it.
         self._parts: dict[str, dict[str, _Links]] = {}
+        # By the index of a release of ours: the entry that tied each of its parts.
+        self._tied: dict[int, list[int]] = {}
+        # What was read of components; of parts of ours, and of what is looked at.
+        self._made: dict[Part, _Made] = {}
 
     def load(self, authority: Authority) -> None:
-        """Find what is ours in the history; once, later calls do nothing."""
+        """Find what is ours in the history; once, later calls do nothing.
+
+        Raises:
+            TransportError, VerificationError: the history could not be read; the next
+                call begins anew.
+        """
         if self._loaded:
             return
-        self._loaded = True
+        for found in (self._products, self._measured, self._parts):
+            found.clear()
+        self._tied.clear()
+        self._made.clear()
         watch = self._watch
         keys = [of_measurement(*parse_measurement(m)) for m in watch.measurements]
         names = set(watch.identities)
@@ -172,6 +223,7 @@ class Ours:
         for key in (*keys, *map(of_issuer, sorted(names))):
             for entry in self._reading.under(key):
                 self.learn(entry)
+        self._loaded = True
 
     def watches(self, entry: Entry, release: Release) -> bool:
         """Whether a release is ours."""
@@ -194,11 +246,7 @@ class Ours:
         if isinstance(predicate, Release):
             if self.watches(entry, predicate):
                 self._add(entry, predicate)
-            for measurement in measured(entry):
-                # A component of ours that is released after it was named.
-                links = self._parts.get(measurement, {}).get(predicate.product, {})
-                for index, since in list(links.items()):
-                    self._add_parts(predicate, index, max(since, entry.index), 1)
+            self._learn_part(entry, predicate)
         elif isinstance(predicate, Audit):
             self._add_commit(entry, predicate)
 
@@ -209,23 +257,69 @@ class Ours:
             self._link(measurement, index, index)
             for auditor in self.auditors(release.product, REPRODUCTION):
                 for said in self._reading.said(auditor, measurement):
-                    self.learn(said)
+                    # Not `learn`: an auditor may release what it audits.
+                    if isinstance(said.predicate, Audit):
+                        self._add_commit(said, said.predicate)
         if release.source is not None:
             self._link(commit_key(release.source.commit), index, index)
-        self._add_parts(release, index, index, 0)
+        self._add_parts(index, [(index, part) for part in parts_of(release)])
 
     def _link(self, measurement: str, index: int, since: int) -> None:
         links = self._measured.setdefault(measurement, {})
         links[index] = min(since, links.get(index, since))
 
-    def _add_parts(self, release: Release, index: int, since: int, depth: int) -> None:
-        for product, key in parts_of(release):
-            links = self._parts.setdefault(key, {}).setdefault(product, {})
-            if depth >= limits.COMPONENT_DEPTH or links.get(index, since + 1) <= since:
+    def _learn_part(self, entry: Entry, release: Release) -> None:
+        """A component of ours that is released, maybe long after it was named."""
+        if release.issuer != provider_of(release.product):
+            return
+        for measurement in measured(entry):
+            part = (release.product, measurement)
+            if part in self._made:
+                self._made[part].add(entry, release)
+            links = self._parts.get(measurement, {}).get(release.product, {})
+            for index, since in list(links.items()):
+                later = max(since, entry.index)
+                self._add_parts(index, [(later, inner) for inner in parts_of(release)])
+
+    def _add_parts(self, index: int, found: Iterable[tuple[int, Part]]) -> None:
+        """Tie parts to a release of ours, and theirs: ascending by what ties them.
+
+        So each is met first on the way by which it was tied first, and if there are too
+        many, it does not matter when they are counted.
+        """
+        todo: list[tuple[int, int, Part]] = []
+        met = 0
+        for since, part in found:
+            heappush(todo, (since, met := met + 1, part))
+        while todo:
+            since, _, part = heappop(todo)
+            if not self._tie(index, since, part):
                 continue
-            links[index] = since
-            for entry, part in self.parts_released(product, key):
-                self._add_parts(part, index, max(since, entry.index), depth + 1)
+            for inner, named in self._made_of(part).parts.items():
+                heappush(todo, (max(since, named), met := met + 1, inner))
+
+    def _tie(self, index: int, since: int, part: Part) -> bool:
+        """Make one link, if it is new or was made later."""
+        product, key = part
+        known = self._parts.get(key, {}).get(product, {}).get(index)
+        if known is None:
+            tied = self._tied.setdefault(index, [])
+            if len(tied) >= PARTS:
+                return False
+            tied.append(since)
+        elif known <= since:
+            return False
+        self._parts.setdefault(key, {}).setdefault(product, {})[index] = since
+        return True
+
+    def _made_of(self, part: Part) -> _Made:
+        if part not in self._made:
+            made = _Made()
+            for entry, release in self.parts_released(*part):
+                made.add(entry, release)
+            # Now that all of it was read.
+            self._made[part] = made
+        return self._made[part]
 
     def parts_released(
         self, product: str, measurement: str, before: int = limits.TREE_SIZE
@@ -270,12 +364,25 @@ class Ours:
         }
         return {product: indices for product, indices in found.items() if indices}
 
+    def has_all_parts(self, index: int, before: int) -> bool:
+        """Whether so many parts were tied to a release of ours that no more will be."""
+        return sum(since < before for since in self._tied.get(index, ())) >= PARTS
+
+    def parts_within(self, part: Part, before: int) -> list[Part]:
+        """The components of a component, of all its releases before an index."""
+        made = self._made_of(part)
+        return [inner for inner, named in made.parts.items() if named < before]
+
+    def released(self, part: Part, sha256: str, before: int) -> bool:
+        """Whether a statement is a release of a component, made before an index."""
+        return self._made_of(part).released.get(sha256, before) < before
+
     def product(self, index: int) -> str:
         """The product of one of our releases."""
         return self._products[index]
 
-    def auditors(self, product: str, scope: str) -> list[str]:
-        """The auditors that the policy counts for a product and scope."""
+    def auditors(self, product: str, scope: str | None = None) -> list[str]:
+        """The auditors that the policy counts for a product and scope, or for any."""
         rules = self._policy.find_product(product)
         return [
             one.name

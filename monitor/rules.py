@@ -6,14 +6,19 @@ a round what time alone has brought:
     rules = Rules(config, state, history)
     alerts = rules.entries(batch, authority, now, sealed)
     rules.look(now)                             # once a round: lists, by the network
-    alerts += rules.time(now)                   # inside the follower's transaction
+    alerts += rules.time(now)
 
 docs/rules.md has each rule in plain words: when it fires, when not, what to do. What
 has to be remembered between rounds are facts of the state, each a repetition of the
 same when a round is repeated: `entries` only adds to them, so that a crash between it
-and the commit loses nothing; `time` takes away, in the transaction of its alerts.
-`entries` and `look` may ask the network for the list of what is expected, so neither
-is for the inside of a transaction.
+and the commit loses nothing; `time` takes away, once all that it looked at could be
+read. All of them may ask the network, for entries of before or for the list of what is
+expected, so none is for the inside of a transaction: facts are handed over to be kept
+in that of the alerts (state.Facts).
+
+Whatever cannot be read ends the run, and raises: nothing is taken for absent. What one
+run may cost is bounded by what came in it, and by what is ours: of what others say only
+components of ours are followed, and of these so many (ours.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +29,7 @@ from monitor.case import Case, Setting
 from monitor.config import Config
 from monitor.expected import Expected
 from monitor.ours import History, Ours, Reading
-from monitor.state import State
+from monitor.state import Facts, State
 from pcrlog.authority import Authority
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.predicates import Identity, Release
@@ -45,7 +50,7 @@ class Rules:
     def __init__(
         self,
         config: Config,
-        state: State,
+        state: State | Facts,
         history: History,
         expected: Expected | None = None,
     ) -> None:
@@ -92,7 +97,12 @@ class Rules:
             self._setting.expected.read(now)
 
     def time(self, now: int) -> list[Alert]:
-        """What to tell that time alone has brought; inside a transaction."""
+        """What to tell that time alone has brought.
+
+        Raises:
+            TransportError, VerificationError: the history could not be read; no fact is
+                forgotten.
+        """
         if self._authority is None:
             self._authority = self._restore()
         self._setting.reading.hold(())

@@ -9,7 +9,7 @@ not keep the alarm away. That a list cannot be read is told beside it.
 from collections.abc import Iterator
 
 from monitor.alerts import Alert
-from monitor.case import Case, named
+from monitor.case import Case, Done, named
 from pcrlog.entry import Entry
 from pcrlog.predicates import Release
 
@@ -35,8 +35,8 @@ def judge(case: Case, entry: Entry, release: Release) -> Iterator[Alert]:
         yield _unexpected(case, entry, release, "")
 
 
-def look_again(case: Case) -> Iterator[Alert]:
-    """What waits for a list, and what lists cannot be read; in a transaction."""
+def look_again(case: Case, done: Done) -> Iterator[Alert]:
+    """What waits for a list, and what lists cannot be read."""
     if case.expected is None:
         return
     for name, since in case.state.facts(_RULE).items():
@@ -47,7 +47,7 @@ def look_again(case: Case) -> Iterator[Alert]:
         found = case.expected.holds(release.platform, entry.statement.registers)
         if found is None and case.now - int(since) < _PATIENCE:
             continue
-        case.state.remember(_RULE, name, None)
+        done.append((_RULE, name))
         if not found:
             missing = ", ".join(case.expected.unreadable())
             words = f" (not read: {missing})" if found is None else ""

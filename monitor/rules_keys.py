@@ -6,7 +6,7 @@ providers of watched products and the auditors that the policy counts for them; 
 registrar where it enrolled one of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from monitor.alerts import Alert
 from monitor.case import Case
@@ -132,7 +132,7 @@ def _newly_compromised(
         for key in identity.keys
         if key.status == "compromised"
     }
-    if not declared:
+    if not declared or not _matters(case, entry, identity, declared):
         return {}
     before: dict[str, int] = {}
     for one in case.reading.under(of_identity(identity.name), entry.index):
@@ -145,6 +145,17 @@ def _newly_compromised(
         for keyid, since in declared.items()
         if since < min(before.get(keyid, _NEVER), entry.index)
     }
+
+
+def _matters(
+    case: Case, entry: Entry, identity: Identity, keyids: Iterable[str]
+) -> bool:
+    """Whether what such keys signed may matter: else nothing of it is read."""
+    return (
+        identity.name == REGISTRAR
+        or identity.name in case.ours.voices(entry.index)
+        or not set(keyids).isdisjoint(case.watch.keys)
+    )
 
 
 def _statements(

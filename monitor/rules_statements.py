@@ -11,14 +11,14 @@ reproduction ties that commit to a release of ours.
 """
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from msgspec import Struct
 
 from monitor import rules_time
 from monitor.alerts import Alert
 from monitor.case import Case, named
-from monitor.ours import commit_key, measured, parts_of, provider_of
-from pcrlog import limits
+from monitor.ours import PARTS, Part, commit_key, measured, parts_of, provider_of
 from pcrlog.entry import Entry
 from pcrlog.predicates import REGISTRAR, Audit, Release, Revocation
 from pcrlog.statement import REPRODUCTION, SOURCE_REVIEW
@@ -208,11 +208,14 @@ def _audit_revoked(case: Case, entry: Entry, said: Revocation) -> Iterator[Alert
     if said.statement is None:
         return
     for key in measured(entry):
+        products = _by_product(case, [key], entry.index)
+        if not any(said.issuer in case.ours.auditors(one) for one in products):
+            continue  # Whoever it is, it may have said any number of things.
         for one in case.reading.said(said.issuer, key, entry.index):
             audit = one.predicate
             if one.sha256 != said.statement or not isinstance(audit, Audit):
                 continue
-            for product in _by_product(case, [key], entry.index):
+            for product in products:
                 auditors = case.ours.auditors(product, audit.scope)
                 if audit.result != "fail" and audit.issuer in auditors:
                     about = f"{product}, {audit.scope} by {audit.issuer}"
@@ -224,9 +227,8 @@ def _part_revoked(case: Case, entry: Entry, said: Revocation) -> Iterator[Alert]
         for part, indices in case.ours.parts(key, entry.index).items():
             if said.issuer not in (REGISTRAR, provider_of(part)):
                 continue
-            released = case.ours.parts_released(part, key, entry.index)
-            if said.statement is None or any(
-                one.sha256 == said.statement for one, _ in released
+            if said.statement is None or case.ours.released(
+                (part, key), said.statement, entry.index
             ):
                 products = {case.ours.product(index) for index in indices}
                 yield _part(case, entry, part, products, indices)
@@ -260,7 +262,7 @@ def look_back(case: Case, entry: Entry, release: Release) -> Iterator[Alert]:
         for fail, audit in _fails(case, release.product, key, entry.index):
             yield _failed(case, fail, audit, release.product, [entry.index])
     made = _Made(entry.index, {release.product}, [entry.index])
-    yield from _look_back_at_parts(case, made, release, 0)
+    yield from _look_back_at_parts(case, made, release)
 
 
 def look_back_at_part(case: Case, entry: Entry, release: Release) -> Iterator[Alert]:
@@ -268,11 +270,15 @@ def look_back_at_part(case: Case, entry: Entry, release: Release) -> Iterator[Al
     if not release.components:
         return
     for key in measured(entry):
-        indices = case.ours.parts(key, entry.index).get(release.product, [])
+        indices = [
+            index
+            for index in case.ours.parts(key, entry.index).get(release.product, ())
+            if not case.ours.has_all_parts(index, entry.index)
+        ]
         if indices:
             products = {case.ours.product(index) for index in indices}
             made = _Made(entry.index, products, indices)
-            yield from _look_back_at_parts(case, made, release, 1)
+            yield from _look_back_at_parts(case, made, release)
 
 
 class _Made(Struct, frozen=True):
@@ -283,20 +289,23 @@ class _Made(Struct, frozen=True):
     indices: list[int]
 
 
-def _look_back_at_parts(
-    case: Case, made: _Made, release: Release, depth: int
-) -> Iterator[Alert]:
-    if depth >= limits.COMPONENT_DEPTH:
-        return
-    for part, key in parts_of(release):
+def _look_back_at_parts(case: Case, made: _Made, release: Release) -> Iterator[Alert]:
+    # Each part once, on however many ways it is met.
+    todo = dict.fromkeys(parts_of(release))
+    seen: set[Part] = set()
+    while todo and len(seen) < PARTS:
+        one = next(iter(todo))
+        del todo[one]
+        seen.add(one)
+        part, key = one
         known = case.ours.parts(key, made.before).get(part, [])
         new = made.products - {case.ours.product(index) for index in known}
         if not new:
             continue  # It was told of then.
         for said in _condemned_part(case, part, key, made.before):
             yield _part(case, said, part, new, made.indices)
-        for _, inner in case.ours.parts_released(part, key, made.before):
-            yield from _look_back_at_parts(case, made, inner, depth + 1)
+        inner = case.ours.parts_within(one, made.before)
+        todo.update(dict.fromkeys(it for it in inner if it not in seen))
 
 
 def _condemned(
@@ -311,14 +320,44 @@ def _condemned(
 
 
 def _condemned_part(case: Case, part: str, key: str, before: int) -> Iterator[Entry]:
-    """What was said against a component: of its measurement, or all its releases."""
-    for said, _ in _condemned(case, provider_of(part), key, before):
-        yield said
+    """What was said against a component: of its measurement, or all its releases.
+
+    Of what one issuer said of the measurement the first is enough.
+    """
+    condemned: dict[str, Entry] = {}
+    for said, revocation in _condemned(case, provider_of(part), key, before):
+        condemned.setdefault(revocation.issuer, said)
+    yield from condemned.values()
     taken = None
+    against: dict[tuple[str, ...], _Against] = {}
     for one, _ in case.ours.parts_released(part, key, before):
-        taken = case.judge.revocation_of(one, case.against(one, before))
+        about = measured(one)
+        if about not in against:
+            against[about] = _Against(case.against(one, before))
+        taken = case.judge.revocation_of(one, against[about].of(one))
         if taken is None:
             return
     said_of_all = taken is not None and getattr(taken.predicate, "statement", None)
     if taken is not None and said_of_all:
         yield taken
+
+
+class _Against:
+    """Revocations about one measurement, in order, by what they revoke.
+
+    A provider may make and revoke any number of releases of it, one by one.
+    """
+
+    def __init__(self, said: Iterable[Entry]) -> None:
+        self._by: dict[str | None, list[tuple[int, Entry]]] = {}
+        for place, one in enumerate(said):
+            statement = getattr(one.predicate, "statement", None)
+            found = self._by.setdefault(statement, [])
+            # The first one of the measurement itself revokes all of it.
+            if statement is not None or not found:
+                found.append((place, one))
+
+    def of(self, one: Entry) -> list[Entry]:
+        """Those that may revoke a statement."""
+        found = [*self._by.get(None, ()), *self._by.get(one.sha256, ())]
+        return [said for _, said in sorted(found, key=itemgetter(0))]

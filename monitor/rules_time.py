@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from monitor import rules_expected
 from monitor.alerts import Alert
-from monitor.case import Case, named
+from monitor.case import Case, Done, named
 from monitor.config import seconds
 from monitor.ours import commit_key, measured
 from pcrlog.encoding import parse_time
@@ -86,26 +86,34 @@ def _is_same(other: Release, one: Entry, release: Release, entry: Entry) -> bool
 
 
 def judge(case: Case) -> list[Alert]:
-    """What to tell now; inside a transaction."""
-    return [*rules_expected.look_again(case), *_unaudited(case), *_expiring(case)]
+    """What to tell now; nothing is forgotten unless all of it could be read."""
+    done: Done = []
+    found = [
+        *rules_expected.look_again(case, done),
+        *_unaudited(case, done),
+        *_expiring(case, done),
+    ]
+    for rule, name in done:
+        case.state.remember(rule, name, None)
+    return found
 
 
-def _come(case: Case, rule: str, until: float) -> Iterator[Entry]:
-    """The statements whose time has come; they are forgotten."""
+def _come(case: Case, done: Done, rule: str, until: float) -> Iterator[Entry]:
+    """The statements whose time has come."""
     for name, moment in case.state.facts(rule).items():
         if int(moment) > until:
             continue
-        case.state.remember(rule, name, None)
+        done.append((rule, name))
         entry = case.reading.entry(int(name))
         if entry is not None:
             yield entry
 
 
-def _unaudited(case: Case) -> Iterator[Alert]:
+def _unaudited(case: Case, done: Done) -> Iterator[Alert]:
     after = case.watch.unaudited_after
     if after is None:
         return
-    for entry in _come(case, _UNAUDITED, case.now - seconds(after)):
+    for entry in _come(case, done, _UNAUDITED, case.now - seconds(after)):
         release = entry.predicate
         rules = case.policy.find_product(getattr(release, "product", ""))
         if not isinstance(release, Release) or rules is None:
@@ -150,10 +158,10 @@ def _audits_of(case: Case, rules: Product, entry: Entry, release: Release) -> Au
     return Audits(Releases(case.judge, subject, rules, entry.statement.registers))
 
 
-def _expiring(case: Case) -> Iterator[Alert]:
+def _expiring(case: Case, done: Done) -> Iterator[Alert]:
     within = case.watch.expiring_within
     until = case.now if within is None else case.now + seconds(within)
-    for entry in _come(case, _EXPIRING, until):
+    for entry in _come(case, done, _EXPIRING, until):
         said = entry.predicate
         expires = getattr(said, "expires", None)
         if within is None or expires is None or parse_time(expires) <= case.now:

@@ -26,11 +26,10 @@ def run_command(config: Path, *, once: bool) -> int:
     settings = Config.load(config)
     teller = Teller(settings.log.key.name)
     if once:
-        import sys
-
         from monitor.running import open_monitor
+        from monitor.streams import output
 
-        with open_monitor(settings, clock, sys.stdout.buffer, teller.hooks()) as it:
+        with open_monitor(settings, clock, output(), teller.hooks()) as it:
             return it.once()
     from monitor.daemon import run
 

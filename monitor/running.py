@@ -8,8 +8,9 @@ Everything that a round found is in monitor.db before anybody is told of it, so 
 anywhere here repeats, and loses nothing.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import BinaryIO
@@ -83,10 +84,16 @@ class Monitor:
     def run(self, ending: Event) -> None:
         """Round after round until `ending`."""
         self.delivery.start()
+        threading.Thread(target=self._end, args=(ending,), daemon=True).start()
         while not ending.is_set():
             began = time.monotonic()
             self.round()
             ending.wait(max(0.0, began + self._poll - time.monotonic()))
+
+    def _end(self, ending: Event) -> None:
+        """A first round on a large log takes long: end it between two runs."""
+        ending.wait()
+        self.follower.ending.set()
 
     def round(self) -> Outcome:
         """Look at everything that is to be looked at now."""
@@ -98,10 +105,15 @@ class Monitor:
             found = ", ".join(sorted(kinds))
             outcome = Outcome("alerts", found, outcome.size)
         self.delivery.wake()
+        self._hooks.ended(outcome)
         if self._heartbeat is not None and outcome.outcome != "unchecked":
             self._heartbeat.beat()
-        self._hooks.ended(outcome)
         return outcome
+
+    def tell(self, alerts: Sequence[Alert]) -> None:
+        """Raise alerts that were found elsewhere, and have them delivered."""
+        self.follower.raise_alerts(alerts)
+        self.delivery.wake()
 
     def vouch(self, note: bytes) -> None:
         """See `Follower.vouch`; what was found is delivered."""

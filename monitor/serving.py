@@ -19,7 +19,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -31,6 +30,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from monitor.bridge import App, Bridge, Scope, Transport
+from monitor.streams import keep_places, say
 from pcrlog.encoding import parse_decimal
 from pcrlog.errors import MalformedError, PcrlogError, UncheckedError, UsageError
 
@@ -122,6 +122,7 @@ def serve(address: Address, factory: Factory, what: str) -> None:
         UsageError: the port is in use.
         DiedError: the factory failed, the worker died or said `end_worker`.
     """
+    keep_places()
     # Granian would share the port of another server (SO_REUSEPORT).
     asyncio.run(_require_free(address))
     multiprocessing.set_start_method("spawn", force=True)
@@ -178,8 +179,7 @@ async def _require_free(address: Address) -> None:
 
 def _announce(address: Address, what: str) -> None:
     asyncio.run(_wait_until_answered(address))
-    sys.stderr.write(f"{what} at {address.url}\n")
-    sys.stderr.flush()
+    say(f"{what} at {address.url}\n")
 
 
 async def _wait_until_answered(address: Address) -> None:
@@ -212,7 +212,7 @@ class _Worker:
         self._served.close()
         # All is answered and on disk. Threads of Granian's may still want the
         # interpreter, and panic if it is ending meanwhile.
-        sys.stderr.flush()
+        say("")
         os._exit(0)
 
 
@@ -241,7 +241,7 @@ def end_worker(why: str, status: int) -> None:
 
     What was answered is on disk. Outside a worker, only this process ends.
     """
-    sys.stderr.flush()
+    say("")
     with contextlib.suppress(OSError, IndexError):
         _parent[0].send_bytes(json.dumps([status, why]).encode())
     os._exit(status)

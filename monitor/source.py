@@ -60,21 +60,31 @@ class Source:
         """Verified reads, for one round: it remembers the tiles that it was given."""
         return Reader(self._fetch, self._log, self._clock())
 
-    def leaves(self, start: int, end: int, size: int) -> list[bytes]:
+    def leaves(
+        self, start: int, end: int, size: int, *, enough: int | None = None
+    ) -> list[bytes]:
         """Leaves [start, end) of the tree of `size`, unverified.
+
+        Args:
+            start: of the first one.
+            end: after the last one.
+            size: of a tree that has them.
+            enough: bytes after which fewer will do; there is at least one leaf.
 
         Raises:
             TransportError: no answer, or files that are not there.
             MalformedError: an entry bundle of another form.
         """
-        places = range(start // FULL, (end + FULL - 1) // FULL)
-        found = [
-            leaf
-            for bundle in self._pool.map(lambda one: self._bundle(one, size), places)
-            for leaf in bundle
-        ]
-        first = start // FULL * FULL
-        return found[start - first : end - first]
+        found: list[bytes] = []
+        first = start // FULL
+        last = (end + FULL - 1) // FULL
+        for at in range(first, last, _AT_ONCE):
+            places = range(at, min(at + _AT_ONCE, last))
+            for bundle in self._pool.map(lambda one: self._bundle(one, size), places):
+                found += bundle
+            if enough is not None and sum(map(len, found)) >= enough:
+                break
+        return found[start - first * FULL : end - first * FULL]
 
     def tree(self, size: int, within: int) -> Range:
         """The compact range of `size` leaves, from tiles of the tree of `within`.

@@ -8,8 +8,7 @@ between, `forget` goes back to what is on disk.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -17,20 +16,22 @@ from monitor.alerts import Alert
 from monitor.config import Config
 from monitor.entries import Batch, Finding, Reading, authority_of, compare
 from monitor.evidence_files import EvidenceFiles
+from monitor.history import History, Hurried, IndexOver
 from monitor.index import Extension
+from monitor.remembered import Remembered
 from monitor.rules import Rules
 from monitor.source import Source, runs
-from monitor.state import State, Verified
+from monitor.state import Fact, Facts, State, Verified
 from pcrlog.authority import Authority
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import encode_base64
-from pcrlog.entry import Entry, parse_entry
-from pcrlog.errors import UncheckedError, UsageError
+from pcrlog.errors import (
+    PcrlogError,
+    UncheckedError,
+    UsageError,
+)
 from pcrlog.merkle import Range, leaf_hash
 from pcrlog.note import UnverifiedNote
-
-if TYPE_CHECKING:
-    from pcrlog.reader import Reader
 
 RUN = 2048
 """Leaves of one transaction: what a crash judges again, and what is held in memory."""
@@ -44,54 +45,12 @@ _MEMORY = "standing"
 _ROOT, _WRONG_SINCE = "index-root", "index-wrong-since"
 
 
-class IndexOver(Protocol):
-    """The index over all leaves read; `indexing.IndexProcess` is one."""
-
-    @property
-    def size(self) -> int:
-        """Leaves in it."""
-        ...
-
-    def begin(self, leaves: Sequence[bytes]) -> None:
-        """Take the next leaves, and come back at once."""
-
-    def extension(self) -> Extension:
-        """What the leaves of `begin` have brought about."""
-        ...
-
-    def commit(self) -> None:
-        """Keep it as it is."""
-
-    def rollback(self) -> None:
-        """Go back to the last commit."""
-
-    def root(self) -> bytes:
-        """Its root."""
-        ...
-
-    def indices(self, key: str) -> tuple[int, ...]:
-        """The indices under a key string."""
-        ...
-
-    def statement(self, sha256: bytes) -> int | None:
-        """Where a statement stands first."""
-        ...
-
-    def prove(self, key: str) -> bytes:
-        """Proof of presence or absence."""
-        ...
-
-    def nodes_for(self, keys: Iterable[str | bytes]) -> Mapping[bytes, bytes]:
-        """The nodes that setting these keys would visit."""
-        ...
-
-
 class Run(Struct, frozen=True):
     """What a run of leaves came to, for one transaction.
 
     `lie` is the kind of the first thing in it that no log may do, `unknown` the index
-    of the first entry that could not be judged; `facts` are to be remembered by these
-    names.
+    of the first entry that could not be judged; `facts` are to be remembered: rule,
+    name, value.
     """
 
     verified: Verified
@@ -99,12 +58,45 @@ class Run(Struct, frozen=True):
     alerts: tuple[Alert, ...]
     lie: str | None
     unknown: int | None
-    facts: tuple[tuple[str, str | None], ...]
+    facts: tuple[Fact, ...]
 
-    def remember(self, state: State) -> None:
-        """Keep the facts; inside the run's transaction."""
-        for name, value in self.facts:
-            state.remember(_MEMORY, name, value)
+    def keep(self, state: State, remembered: Remembered) -> None:
+        """Keep all of it; inside the run's transaction."""
+        state.advance(self.verified, self.identities)
+        _convict(state, remembered, self.alerts, self.lie)
+        if self.unknown is not None:
+            remembered.note_unknown(self.unknown)
+        for rule, name, value in self.facts:
+            state.remember(rule, name, value)
+
+
+class HalfRunError(Exception):
+    """The rules could not read what they need; the leaves were judged all the same.
+
+    What the log is convicted of is kept now, without progress: it might see to it that
+    the rest can never be read. `error` is what went wrong.
+    """
+
+    def __init__(
+        self, error: PcrlogError, alerts: Sequence[Alert], lie: str | None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self._alerts = alerts
+        self._lie = lie
+
+    def keep(self, state: State, remembered: Remembered) -> None:
+        """Keep the alerts; inside a transaction."""
+        _convict(state, remembered, self._alerts, self._lie)
+
+
+def _convict(
+    state: State, remembered: Remembered, alerts: Sequence[Alert], lie: str | None
+) -> None:
+    for alert in alerts:
+        state.raise_alert(alert)
+    if lie is not None:
+        remembered.taint(lie)
 
 
 class Standing:
@@ -112,7 +104,7 @@ class Standing:
 
     Args:
         config: which log it is, and what is ours in it.
-        state: monitor.db; read here, and written only through rules' facts.
+        state: monitor.db; only read here.
         source: what the log serves.
         index: index.db.
         evidence: where files that prove a log wrong go.
@@ -136,6 +128,7 @@ class Standing:
         self._evidence = evidence
         self._progress = progress
         self._history = History(source, index)
+        self._facts = Facts(state)
         self._known: _Known | None = None
         self._committed = 0
 
@@ -159,16 +152,20 @@ class Standing:
         self._index.rollback()
         self._committed = self._index.size
         origin = self._log.key.name
-        self._bring_up(verified, _checkpoint_of(verified) or new)
+        # Amid growth the last checkpoint is smaller than what is verified.
+        old = _checkpoint_of(verified)
+        whole = old is not None and old.size >= verified.size
+        self._bring_up(verified, old if old is not None and whole else new)
         self._known = _Known(
             verified.tree(),
             authority_of(origin, self._state.identities()),
-            Rules(self._config, self._state, self._history),
+            Rules(self._config, self._facts, self._history),
         )
 
     def forget(self) -> None:
         """Let go of what is not on disk; `load` is next."""
         self._known = None
+        self._facts.forget()
 
     def commit(self, *, last: bool) -> None:
         """Let the index follow monitor.db, which has the run.
@@ -263,21 +260,25 @@ class Standing:
             frozen=before.frozen,
             find=self._history.find,
         )
-        batch = reading.read(leaves)
+        try:
+            batch = reading.read(leaves)
+        except PcrlogError as error:
+            raise self._half(error, reading.findings, note, now) from error
         extension = self._index.extension()
         ended = known.tree.size == new.size
-        findings, facts = self._findings(batch, extension)
+        findings, wrong_since = self._findings(batch, extension)
         if ended and not reading.ends_in_seal:
             words = "the last leaf of the checkpoint is not a seal"
             findings.append(Finding("bad-seal", new.size - 1, words))
         alerts = list(self._alerts(findings, note, now))
+        lie = _lie_in(findings)
         repeated = dict(extension.repeats)
-        alerts += known.rules.entries(
-            [entry for entry in batch.entries if entry.index not in repeated],
-            known.authority,
-            now,
-            reading.sealed or None,
-        )
+        entries = [one for one in batch.entries if one.index not in repeated]
+        sealed = reading.sealed or None
+        try:
+            alerts += known.rules.entries(entries, known.authority, now, sealed)
+        except PcrlogError as error:
+            raise HalfRunError(error, alerts, lie) from error
         if reading.frozen and not before.frozen:
             words = f"the log ends with {new.size} leaves"
             alerts.append(Alert.of("frozen", new.origin, "the log", words, time=now))
@@ -291,15 +292,28 @@ class Standing:
             ),
             batch.identities,
             tuple(alerts),
-            next((one.kind for one in findings if one.kind != _UNJUDGED), None),
+            lie,
             next((one.index for one in findings if one.kind == _UNJUDGED), None),
-            (*facts, (_ROOT, encode_base64(self._index.root()))),
+            (
+                *self._facts.changes(),
+                (_MEMORY, _WRONG_SINCE, wrong_since),
+                (_MEMORY, _ROOT, encode_base64(self._index.root())),
+            ),
         )
+
+    def _half(
+        self, error: PcrlogError, findings: Sequence[Finding], note: bytes, now: int
+    ) -> HalfRunError:
+        alerts = list(self._alerts(findings, note, now))
+        return HalfRunError(error, alerts, _lie_in(findings))
 
     def _findings(
         self, batch: Batch, extension: Extension
-    ) -> tuple[list[Finding], list[tuple[str, str | None]]]:
-        """What is wrong, by index; a wrong index root is told once, while it is so."""
+    ) -> tuple[list[Finding], str | None]:
+        """What is wrong, by index; a wrong index root is told once, while it is so.
+
+        And since which seal it is so.
+        """
         since = self._state.fact(_MEMORY, _WRONG_SINCE)
         findings, wrong = list(batch.findings), {}
         for one in compare(batch.seals, extension):
@@ -314,13 +328,13 @@ class Standing:
                 since = str(index)
                 findings.append(wrong[index])
         findings.sort(key=lambda one: one.index)
-        return findings, [(_WRONG_SINCE, since)]
+        return findings, since
 
     def _alerts(
         self, findings: Sequence[Finding], note: bytes, now: int
     ) -> Iterator[Alert]:
         told: Counter[str] = Counter()
-        origin = self._log.key.name
+        origin, source = self._log.key.name, Hurried(self._source)
         for finding in findings:
             kind, index = finding.kind, finding.index
             told[kind] += 1
@@ -328,9 +342,7 @@ class Standing:
                 continue
             evidence = None
             if kind != _UNJUDGED:
-                evidence = self._evidence.entry(
-                    finding, note, self._source, self._index
-                )
+                evidence = self._evidence.entry(finding, note, source, self._index)
             yield Alert.of(
                 kind,
                 origin,
@@ -355,10 +367,27 @@ class Standing:
         self._loaded().rules.look(now)
 
     def pass_time(self, now: int) -> list[Alert]:
-        """What time alone has brought; inside a transaction."""
+        """What time alone has brought; `keep_facts` goes with it.
+
+        Raises:
+            PcrlogError: what it is about cannot be read; all of it is forgotten.
+        """
         known = self._loaded()
         self._history.at(_checkpoint_of(self._state.verified()))
-        return known.rules.time(now)
+        try:
+            return known.rules.time(now)
+        except BaseException:
+            self.forget()
+            raise
+
+    def keep_facts(self) -> None:
+        """Keep what rules remember; inside the transaction of their alerts."""
+        for fact in self._facts.changes():
+            self._state.remember(*fact)
+
+    def kept(self) -> None:
+        """What rules remember is on disk."""
+        self._facts.forget()
 
     def keep_fork(self, ours: bytes, theirs: bytes) -> str | None:
         """Name of a file that shows that the log signed two histories, if it did."""
@@ -382,55 +411,9 @@ class _Known(Struct, frozen=True):
     rules: Rules
 
 
-class History:
-    """Entries of before, proven to be in the tree whose leaves are being judged."""
-
-    def __init__(self, source: Source, index: IndexOver) -> None:
-        self._source = source
-        self._index = index
-        self._tree: Checkpoint | None = None
-        self._start = 0
-        self._leaves: Sequence[bytes] = ()
-        self._reader: Reader | None = None
-
-    def at(
-        self,
-        tree: Checkpoint | None,
-        start: int = 0,
-        leaves: Sequence[bytes] = (),
-    ) -> None:
-        """Read from `tree`, which the log signed; `leaves` from `start` are at hand."""
-        self._tree, self._start, self._leaves = tree, start, leaves
-        self._reader = None
-
-    def under(self, key: str) -> tuple[int, ...]:
-        """All indices under an index key, ascending."""
-        return self._index.indices(key)
-
-    def entry(self, index: int) -> Entry:
-        """The statement at an index.
-
-        Raises:
-            MalformedError, UncheckedError: none that this version can read.
-            TransportError, VerificationError: it could not be had.
-        """
-        return parse_entry(index, self._leaf(index))
-
-    def find(self, sha256: str) -> tuple[int, bytes] | None:
-        """Where a statement stands first, and its leaf."""
-        index = self._index.statement(bytes.fromhex(sha256))
-        return None if index is None else (index, self._leaf(index))
-
-    def _leaf(self, index: int) -> bytes:
-        at = index - self._start
-        if 0 <= at < len(self._leaves):
-            return self._leaves[at]
-        if self._tree is None:
-            message = f"entry {index}: no checkpoint is verified yet"
-            raise UncheckedError(message)
-        if self._reader is None:
-            self._reader = self._source.reader()
-        return self._reader.entry(index, self._tree)
+def _lie_in(findings: Iterable[Finding]) -> str | None:
+    """The kind of the first thing that no log may do."""
+    return next((one.kind for one in findings if one.kind != _UNJUDGED), None)
 
 
 def _checkpoint_of(verified: Verified) -> Checkpoint | None:

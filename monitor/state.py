@@ -61,6 +61,10 @@ class Condition(Struct, frozen=True):
     since: int
 
 
+Fact = tuple[str, str, str | None]
+"""Rule, name, value; None: it is forgotten."""
+
+
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open one of a monitor's databases; it is made if it is not there."""
     connection = sqlite3.connect(
@@ -98,10 +102,11 @@ class State:
         self._database.execute("begin immediate")
         try:
             yield
+            # A commit that fails leaves the transaction open.
+            self._database.execute("commit")
         except BaseException:
             self._database.rollback()
             raise
-        self._database.execute("commit")
 
     # --- how far ---------------------------------------------------------------------
 
@@ -277,3 +282,46 @@ class State:
             " on conflict (rule, name) do update set value = excluded.value",
             (rule, name, value),
         )
+
+
+class Facts:
+    """What rules remember, as it will be: read from monitor.db, and not written yet.
+
+    `changes` are kept in the transaction of the alerts that go with them.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._changed: dict[tuple[str, str], str | None] = {}
+
+    def fact(self, rule: str, name: str) -> str | None:
+        """See `State.fact`."""
+        if (rule, name) in self._changed:
+            return self._changed[rule, name]
+        return self._state.fact(rule, name)
+
+    def facts(self, rule: str) -> dict[str, str]:
+        """See `State.facts`."""
+        found: dict[str, str | None] = dict(self._state.facts(rule))
+        found.update(
+            {name: value for (of, name), value in self._changed.items() if of == rule}
+        )
+        return {
+            name: value for name, value in sorted(found.items()) if value is not None
+        }
+
+    def remember(self, rule: str, name: str, value: str | None) -> None:
+        """See `State.remember`."""
+        self._changed[rule, name] = value
+
+    def identities(self) -> Iterator[tuple[int, bytes]]:
+        """See `State.identities`."""
+        yield from self._state.identities()
+
+    def changes(self) -> list[Fact]:
+        """What is to be kept."""
+        return [(*place, value) for place, value in self._changed.items()]
+
+    def forget(self) -> None:
+        """Go back to what is on disk."""
+        self._changed.clear()

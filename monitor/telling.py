@@ -4,12 +4,12 @@ Standard output is for alerts. A round is worth a line if it ended otherwise tha
 one before; a long one says how far it is, at most once in some seconds.
 """
 
-import sys
 import time
 from collections.abc import Callable
 
 from monitor.follow import Outcome
 from monitor.running import Hooks
+from monitor.streams import is_terminal, say
 
 _EVERY_TERMINAL, _EVERY = 0.2, 10.0
 _FIRST = 1.0
@@ -28,13 +28,13 @@ class Teller:
     def __init__(
         self,
         origin: str,
-        write: Callable[[str], object] = sys.stderr.write,
+        write: Callable[[str], object] = say,
         *,
         terminal: bool | None = None,
     ) -> None:
         self._origin = origin
         self._write = write
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._terminal = is_terminal() if terminal is None else terminal
         self._every = _EVERY_TERMINAL if self._terminal else _EVERY
         self._last: tuple[str, str] | None = None
         self._began: tuple[float, int] | None = None
@@ -77,4 +77,3 @@ class Teller:
             self._write(_CLEAR + words + ("" if over else "\n"))
         else:
             self._write(words + "\n")
-        sys.stderr.flush()

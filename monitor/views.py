@@ -5,35 +5,31 @@ compares. Now and then each `[[view]]` is asked for the checkpoint that it holds
 witness for the last one that it cosigned (C2SP tlog-witness, its monitoring endpoint),
 another monitor for the one that it publishes. comparison.py says what becomes of it.
 
-What a log signed and then neither shows nor has tiles for is told as a `rollback` once
-it is old enough: by the time of a cosignature that the policy knows, else by how long
-we have known of it. Whoever does not answer is no alarm about the log: a problem, for
-the status page.
+What a log signed and then does not show is told as a `rollback` once it is old enough
+(withheld.py). Whoever does not answer is no alarm about the log: a problem, for the
+status page.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from msgspec import Struct
-
 from monitor.alerts import Alert
-from monitor.comparison import Comparer, Comparison, Shown, named
+from monitor.comparison import Comparer, Comparison, Shown
 from monitor.config import Config, View, seconds
 from monitor.evidence_files import EvidenceFiles
 from monitor.state import Verified
+from monitor.withheld import Debts
 from pcrlog import limits
-from pcrlog.checkpoint import cosignatures
 from pcrlog.encoding import printable
 from pcrlog.errors import PcrlogError, TransportError
 from pcrlog.exchange import Answer, Exchange
-from pcrlog.note import UnverifiedNote
 from pcrlog.witness import monitoring_path
 
-WITHHELD = 120
-"""Seconds after which a log should show what it signed: its tiles come first."""
+_log = logging.getLogger(__name__)
 _AT_ONCE = 8
 _FIRST, _LATER = 10.0, 0.05
 """Seconds for which a round waits for them: at first, for `--once`, and ever after.
@@ -52,13 +48,6 @@ class Asked(Protocol):
     def close(self) -> None:
         """Let go of it."""
         ...
-
-
-class _Seen(Struct, frozen=True):
-    """A view's checkpoint, and since when (unix seconds) the log could show it."""
-
-    comparison: Comparison
-    since: int
 
 
 class Views:
@@ -84,8 +73,8 @@ class Views:
     ) -> None:
         self._origin = config.log.key.name
         quorums = (config.log.witnesses, config.log.index_monitors)
-        self._cosigners = [key for one in quorums if one for key in one.keys]
-        self.comparer = Comparer(config.log.key, log, evidence)
+        debts = Debts(quorums, clock)
+        self.comparer = Comparer(config.log.key, log, evidence, debts)
         self._clock = clock
         self._connect = connect
         self._monotonic = monotonic
@@ -94,9 +83,7 @@ class Views:
         # By place: monotonic seconds of when to ask next.
         self._next = dict.fromkeys(range(len(self._views)), -math.inf)
         self._asked: dict[int, Asked] = {}
-        self._pending: dict[int, Future[_Seen]] = {}
-        # By place: unix seconds since when the log shows less than they hold.
-        self._unshown: dict[int, int] = {}
+        self._pending: dict[int, Future[Comparison]] = {}
         self._problems: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, "view")
 
@@ -145,30 +132,23 @@ class Views:
             return None
         del self._pending[place]
         self._problems.pop(view.name, None)
-        before = self._unshown.pop(place, None)
         try:
-            seen = future.result()
+            found = future.result()
         except PcrlogError as error:
             self._problems[view.name] = printable(str(error), _PROBLEM)
             return None
-        found, now = seen.comparison, self._clock()
+        except Exception as error:  # noqa: BLE001 - no view may end a round
+            _log.exception("view %s", view.name)
+            words = f"{type(error).__name__}: {error}"
+            self._problems[view.name] = printable(words, _PROBLEM)
+            return None
         if found.verdict == "unchecked":
             self._problems[view.name] = printable(found.found, _PROBLEM)
-        if found.verdict != "newer" or found.checkpoint is None:
-            return found.alert(self._origin, f"{view.name} shows", now)
-        about, since = named(found.checkpoint), seen.since
-        if before is not None:
-            # Whatever it shows now, the log has owed us more than it shows since then.
-            since = min(since, before)
-        self._unshown[place] = since
-        if now - since < WITHHELD:
-            return None
-        words = f"{view.name} shows: {found.found}, {now - since} s later"
-        return Alert.of("rollback", self._origin, about, words, time=now)
+        return found.alert(self._origin, f"{view.name} shows", self._clock())
 
     # --- one view, in a thread of the pool -------------------------------------------
 
-    def _see(self, place: int, view: View, verified: Verified) -> _Seen:
+    def _see(self, place: int, view: View, verified: Verified) -> Comparison:
         if place not in self._asked:
             self._asked[place] = self._connect(view.url)
         path = monitoring_path(self._origin) if view.kind == "witness" else ""
@@ -179,11 +159,5 @@ class Views:
         if answer.status != _OK:
             message = f"it answered {answer.status}"
             raise TransportError(message)
-        note = answer.body
         frozen = verified.frozen
-        found = self.comparer.compare(note, verified.note, frozen=frozen)
-        since = self._clock()
-        if found.verdict == "newer":
-            times = cosignatures(UnverifiedNote.parse(note), self._cosigners)
-            since = min(since, *times.values()) if times else since
-        return _Seen(found, since)
+        return self.comparer.compare(answer.body, verified.note, frozen=frozen)

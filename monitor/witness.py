@@ -21,6 +21,9 @@ The limit comes that late so that nobody can use up a log's share of it: checkpo
 public, and whoever sends one again moves nothing. A new time for what is cosigned
 already, which anybody may ask for, is counted apart from growth.
 
+Two roots of one size that the log signed are a fork, whatever else is wrong with the
+request. Both notes are kept, and then whoever made this witness is told: `on_fork`.
+
 >>> Reply.refusal(403, "no signature").body
 b'no signature\n'
 """
@@ -36,7 +39,6 @@ from pcrlog.checkpoint import Checkpoint, cosign, open_checkpoint
 from pcrlog.encoding import LATEST, shown
 from pcrlog.errors import (
     MalformedError,
-    PcrlogError,
     UncheckedError,
     VerificationError,
 )
@@ -50,6 +52,8 @@ Logs: TypeAlias = Callable[[str], VerifierKey | None]
 """Origin to the log's key (type 0x01, of that name), or None: not one of ours."""
 Approve: TypeAlias = Callable[[str, Checkpoint, bytes], None]
 """Origin, checkpoint, the note as it came. Raises if it is not to be cosigned."""
+OnFork: TypeAlias = Callable[[bytes, bytes], None]
+"""The note that we cosigned, and another one of its size that the log signed."""
 Limit: TypeAlias = Callable[[str, bool], int]
 """Origin, whether it grows: seconds that it has to wait; 0 if it need not."""
 
@@ -100,11 +104,13 @@ class Witness:
         logs: whom we cosign for; with a table of keys, its `get`.
         clock: unix seconds.
         approve: asked last, with what passed every check; may take seconds, and may
-            raise UncheckedError (503, ask again) or VerificationError (422).
+            raise UncheckedError (503, ask again), VerificationError or MalformedError
+            (422).
         limit: asked for each checkpoint that passed the checks before.
+        on_fork: told of each fork once it is kept; the answer waits for it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on, each a thing of its own
         self,
         store: WitnessStore,
         signer: NoteSigner,
@@ -112,6 +118,8 @@ class Witness:
         clock: Callable[[], int],
         approve: Approve = lambda _origin, _checkpoint, _note: None,
         limit: Limit = lambda _origin, _grows: 0,
+        *,
+        on_fork: OnFork = lambda _ours, _theirs: None,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -119,6 +127,7 @@ class Witness:
         self._clock = clock
         self._approve = approve
         self._limit = limit
+        self._on_fork = on_fork
 
     def add_checkpoint(self, body: bytes) -> Reply:
         """Answer a request; `body` is that of the POST, at most witness.REQUEST bytes.
@@ -175,9 +184,7 @@ class Witness:
     def _check(self, asked: AddCheckpoint, checkpoint: Checkpoint) -> Cosigned | None:
         """Checks 5 and 6; what we hold of this log."""
         stored = self._store.latest(checkpoint.origin)
-        if stored and stored.size == checkpoint.size and stored.root != checkpoint.root:
-            # Whatever else is wrong with the request: the log signed both.
-            self._keep_fork(stored, checkpoint, asked.note)
+        self._look_for_fork(stored, checkpoint, asked.note)
         _check_old(asked.old, stored)
         try:
             _check_growth(asked, checkpoint, stored)
@@ -185,11 +192,17 @@ class Witness:
             raise _refused(422, error) from error
         return stored
 
-    def _keep_fork(self, stored: Cosigned, checkpoint: Checkpoint, note: bytes) -> None:
-        origin, size, now = checkpoint.origin, checkpoint.size, self._clock()
-        fork = Fork(origin, size, stored.note, note, now)
-        if self._store.keep_fork(fork, checkpoint.root):
-            _log.error("%s signed two trees of %d leaves; both are kept", origin, size)
+    def _look_for_fork(
+        self, stored: Cosigned | None, checkpoint: Checkpoint, note: bytes
+    ) -> None:
+        size, root = checkpoint.size, checkpoint.root
+        if stored is None or stored.size != size or stored.root == root:
+            return
+        fork = Fork(checkpoint.origin, size, stored.note, note, self._clock())
+        if self._store.keep_fork(fork, root):
+            message = "%s signed two trees of %d leaves; both are kept"
+            _log.error(message, checkpoint.origin, size)
+            self._on_fork(fork.ours, fork.theirs)
 
     def _wait(self, checkpoint: Checkpoint, stored: Cosigned | None) -> None:
         """Check 7."""
@@ -202,9 +215,7 @@ class Witness:
         """Check 8."""
         try:
             self._approve(checkpoint.origin, checkpoint, note)
-        except UncheckedError:
-            raise
-        except PcrlogError as error:
+        except (MalformedError, VerificationError) as error:
             raise _refused(422, error) from error
 
     def _cosign(
@@ -222,6 +233,7 @@ class Witness:
             other = self._store.advance(stored, new)
             if other is None:
                 return Reply(200, TEXT, encode_lines([ours]))
+            self._look_for_fork(other, checkpoint, f"{text}\n{line}\n".encode())
             _check_old(old, other)
             # The same state with a later line: ours must not be before it.
             stored = other

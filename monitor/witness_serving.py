@@ -10,7 +10,6 @@ for whose `serve` was killed.
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from monitor.locking import exclusively
 from monitor.serving import Address, Served, serve, start_in_background
+from monitor.streams import say
 from monitor.witness import Reply, Witness
 from monitor.witness_app import (
     Environ,
@@ -244,8 +244,7 @@ def _watch(logs: LogList, ended: threading.Event, asked: threading.Event) -> Non
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    say(f"{text}\n")
 
 
 def crash_for_tests() -> Callable[[str], None]:

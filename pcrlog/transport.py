@@ -37,6 +37,8 @@ ATTESTATION_ANSWER = 65_536
 """A document in hex, generously."""
 ANSWER = 131_072
 """A log's answer to a submission: an envelope's proof, or a problem."""
+_WORDS = 1_000
+"""Characters of a problem that are told."""
 _PAUSES = (0.2, 1.0)
 """Seconds before asking for the second and the third, last, time."""
 _LONGEST_PAUSE = 10.0
@@ -239,7 +241,7 @@ def _refused(problem: _Problem, status: int) -> RefusedError:
 def _words(problem: _Problem) -> str:
     found = [problem.title, problem.detail, problem.advice]
     words = ". ".join(text.rstrip(".") for text in found if text)
-    return printable(words, ANSWER)
+    return printable(words, _WORDS)
 
 
 def fetch_file(url: str, most: int) -> str:

@@ -54,7 +54,7 @@ def live(folder: Path, now: int, dies_in: str, *, cosigns_first: bool) -> None:
     assert signer is not None
     with (
         open_monitor(config, lambda: now, sys.stdout.buffer, Hooks(step)) as monitor,
-        open_cosigner(config, signer, monitor.vouch, lambda: now) as witness,
+        open_cosigner(config, signer, monitor, lambda: now) as witness,
     ):
         if not cosigns_first:
             monitor.once()

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from pcrlog import transport
-from pcrlog.errors import TransportError, UsageError
+from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
 from pcrlog.transport import Client, Placed, Promised, RefusedError, fetch_attestation
 
@@ -255,6 +255,17 @@ def test_a_submission_is_asked_after(
 ) -> None:
     server.then(200, state)
     assert client.submission("ab" * 32) == index
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_no_log_decides_how_long_its_refusal_is(
+    server: Server, client: Client, status: int
+) -> None:
+    words = dict.fromkeys(("title", "detail", "advice"), "A" * 30_000)
+    server.then(status, words)
+    with pytest.raises(PcrlogError) as caught:
+        client("checkpoint", 10)
+    assert str(caught.value) == "A" * 1_000
 
 
 def test_a_submission_that_was_refused_says_why(server: Server, client: Client) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import structs
+
 from monitor.alerts import Alert
 from monitor.config import Config
 from monitor.sinks import RefusedError
@@ -50,10 +52,13 @@ def stdout(name: str = "stdout") -> str:
 
 
 def alert(number: int, kind: str = "revoked", about: str = "") -> Alert:
-    """The alert of a number."""
-    return Alert.of(
-        kind, LOG, about or f"wallet {number}", "found", time=NOW, entries=(number,)
-    )
+    """The alert of a number.
+
+    Its `about` is as it was given: sinks have to bear what `Alert.of` would not let in.
+    """
+    about = about or f"wallet {number}"
+    made = Alert.of(kind, LOG, about, "found", time=NOW, entries=(number,))
+    return structs.replace(made, about=about)
 
 
 def raise_alerts(config: Config, *numbers: int) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.comparison import Comparer
+from monitor.withheld import WITHHELD, Debts
 from pcrlog.checkpoint import Checkpoint
 from tests.support.log_simulator import Reply, refused
 from tests.support.memory_log import MemoryLog
@@ -103,7 +105,31 @@ def test_a_larger_tree_whose_tiles_are_there_waits_for_cosignatures(
     published = view.log.note
     hidden = grow(view.log, 2)
     view.log.note = published
-    assert view.compare(hidden) == "consistent"
+    found = view.comparer.compare(hidden, view.ours.note)
+    assert (found.verdict, found.exit_code, found.shown) == ("pending", 3, 6)
+    assert found.alert(view.log.origin, "w1.example shows", 0) is None
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_what_is_kept_back_for_long_is_told_as_a_rollback(
+    view: Viewed, *, tiles: bool
+) -> None:
+    debts = Debts((None, None), lambda: view.log.now)
+    comparer = Comparer(view.config.log.key, view.source, view.evidence, debts)
+    published = view.log.note
+    hidden = grow(view.log, 2) if tiles else log_of(seals=5).note
+    view.log.note = published
+    found = comparer.compare(hidden, view.ours.note)
+    assert found.verdict == ("pending" if tiles else "newer")
+    view.log.now += WITHHELD
+    found = comparer.compare(hidden, view.ours.note)
+    assert (found.verdict, found.exit_code, found.evidence) == ("withheld", 3, None)
+    alert = found.alert(view.log.origin, "w1.example shows", view.log.now)
+    assert alert is not None
+    assert alert.kind == "rollback"
+    assert ("its quorum may be missing: ask the operator" in alert.found) == tiles
+    grow(view.log, 2)
+    assert comparer.compare(view.log.note, view.ours.note).verdict == "consistent"
 
 
 def test_tiles_of_a_hidden_tree_of_another_history_are_an_equivocation(

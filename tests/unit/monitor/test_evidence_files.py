@@ -443,7 +443,7 @@ def test_only_a_seal_that_counts_rightly_is_begun_from(
 
 @pytest.mark.parametrize("releases", [0, 3, 300])
 def test_an_entry_is_judged_by_the_newest_seal_that_our_index_has_come_to(
-    releases: int, kept: EvidenceFiles, folder: Path, index: Index
+    releases: int, folder: Path, index: Index
 ) -> None:
     """Whether the names that matter are there or not, in an index of whatever size."""
     log = log_of()
@@ -463,10 +463,11 @@ def test_an_entry_is_judged_by_the_newest_seal_that_our_index_has_come_to(
     log.seal()
     for end in (seal, seal + 1, len(log.leaves) - 2, len(log.leaves)):
         index.extend(log.leaves[index.size : end])
+        kept = EvidenceFiles(folder / str(end), KEY)
         for at in lies:
             found = Finding("unauthorised-entry", at, "whatever")
             name = kept.entry(found, log.note, Served(log), index)
-            assert "not an active key" in proven(folder, name).found
+            assert "not an active key" in proven(folder / str(end), name).found
 
 
 def test_an_entry_after_the_last_seal_that_our_index_has_come_to_has_to_wait(
@@ -584,21 +585,47 @@ def test_too_many_leaves_make_no_file(
 
 
 def test_a_file_is_whole_or_not_there(
-    kept: EvidenceFiles, folder: Path, monkeypatch: pytest.MonkeyPatch
+    kept: EvidenceFiles,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def full(_file: int) -> None:
         raise OSError(28, "no space left on device")
 
     monkeypatch.setattr("monitor.evidence_files.os.fsync", full)
-    with pytest.raises(OSError, match="no space left"):
-        kept.checkpoints(log_of().note, fork().note, None)
+    for _ in range(3):
+        assert kept.checkpoints(log_of().note, fork().note, None) is None
     assert not [*folder.iterdir()]
+    [said] = caplog.messages
+    assert "no space left" in said
     monkeypatch.undo()
     assert kept.checkpoints(log_of().note, fork().note, None) is not None
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_no_evidence_and_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     kept = EvidenceFiles(tmp_path / "file" / "evidence", KEY)
-    with pytest.raises(OSError, match="Not a directory"):
-        kept.checkpoints(log_of().note, fork().note, None)
+    assert kept.checkpoints(log_of().note, fork().note, None) is None
+    assert "Not a directory" in caplog.text
+
+
+def test_lies_without_end_do_not_fill_the_disk(
+    kept: EvidenceFiles, folder: Path, index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forked(number: int) -> bytes:
+        return bytes(
+            log.signer.sign(Checkpoint(log.origin, 5, bytes([number] * 32)).text())
+        )
+
+    log, found = caught()
+    findings(log, index)
+    names = [kept.checkpoints(forked(0), forked(one), None) for one in range(1, 21)]
+    assert all(names[:16])
+    assert names[16:] == [None] * 4
+    assert len([*folder.iterdir()]) == 16
+    assert len(caplog.messages) == 1
+    assert kept.checkpoints(forked(0), forked(1), None) == names[0]
+    assert kept.entry(found, log.note, Served(log), index) is not None

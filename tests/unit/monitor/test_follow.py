@@ -78,7 +78,7 @@ def test_a_round_without_news_asks_for_the_checkpoint_alone(tmp_path: Path) -> N
 def test_a_large_log_is_read_in_runs_and_comes_out_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: int
 ) -> None:
-    monkeypatch.setattr("monitor.follow.RUN", run)
+    monkeypatch.setattr("monitor.advancing.RUN", run)
     log = grown(log_of(), 700)
     steps: list[str] = []
     with following(tmp_path, log, step=steps.append) as it:

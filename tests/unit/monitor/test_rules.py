@@ -6,7 +6,7 @@ cut at each place: what is told is the same.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -675,3 +675,124 @@ def test_stories_told_one_after_another_do_not_depend_on_cuts(
     watch.start()
     assert [one.id for one in watch.cut(cuts)] == first
     watch.close()
+
+
+# --- what somebody else can make of it -----------------------------------------------
+
+
+def asked(watch: Watcher) -> int:
+    """How often the index was asked for what is told of the newest entries."""
+    under, count = watch.history.under, 0
+
+    def counted(key: str) -> Sequence[int]:
+        nonlocal count
+        count += 1
+        return under(key)
+
+    watch.history.under = counted  # type: ignore[method-assign] # to count
+    watch.read()
+    return count
+
+
+def layered(folder: Path, width: int) -> tuple[Watcher, int]:
+    """A release of mine with components each of which names all of the next layer.
+
+    Also the place before it. The ones at the bottom are revoked.
+    """
+    scene = Scene()
+    below: list[Component] = []
+    for layer in range(8):
+        named = {"components": tuple(below)} if below else {}
+        below = [
+            component(
+                scene, (f"parts.example/p{one}", f"{layer + 1}{one}" * 32), **named
+            )
+            for one in range(width)
+        ]
+        if not layer:
+            last = len(scene.log.leaves) - 1
+            for one in range(width):
+                scene.log.revoke("parts.example", "vulnerable", last - one)
+    place = len(scene.log.leaves)
+    scene.release(components=tuple(below))
+    return Watcher(folder, scene), place
+
+
+def test_a_component_is_looked_at_once_on_however_many_ways(folder: Path) -> None:
+    watch, place = layered(folder, 4)
+    watch.read(to=place)
+    assert asked(watch) < 300
+    found = [one for one in watch.told if one.kind == "component-revoked"]
+    assert len(found) == len({one.id for one in found}) == 4
+
+
+def test_many_components_that_come_late_are_looked_at_until_there_are_too_many(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.ours.PARTS", 3)
+    monkeypatch.setattr("monitor.rules_statements.PARTS", 3)
+    scene = Scene()
+    scene.log.enroll("parts.example", "provider")
+    names = [(f"parts.example/p{one}", f"{one:02x}" * 32) for one in range(1, 7)]
+    for name in names:
+        component(scene, name)
+        scene.log.revoke("parts.example", "vulnerable", len(scene.log.leaves) - 1)
+    scene.release(components=(Component(*PART),))
+    for name in names:
+        scene.log.now += DAY
+        component(scene, components=(Component(*name),))
+    found = Watcher(folder, scene).read()
+    told = [one.found for one in found if one.kind == "component-revoked"]
+    assert [words.split()[0] for words in told] == [name for name, _ in names[:2]]
+
+
+def test_a_component_whose_releases_were_all_taken_back_is_told_once(
+    folder: Path,
+) -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.log.now += DAY
+        component(scene)
+        scene.log.revoke("parts.example", "superseded", len(scene.log.leaves) - 1)
+    last = len(scene.log.leaves) - 1
+    index = scene.release(components=(Component(*PART),))
+    [alert] = [
+        one for one in Watcher(folder, scene).read() if one.kind == "component-revoked"
+    ]
+    assert alert.entries == (last, index)
+
+
+def test_of_what_was_said_against_a_component_the_first_is_told(folder: Path) -> None:
+    scene = Scene()
+    part = component(scene)
+    first = len(scene.log.leaves)
+    for _ in range(3):
+        scene.log.now += DAY
+        scene.log.revoke("parts.example", "vulnerable", first - 1)
+    index = scene.release(components=(part,))
+    [alert] = [
+        one for one in Watcher(folder, scene).read() if one.kind == "component-revoked"
+    ]
+    assert alert.entries == (first, index)
+
+
+def test_what_a_stranger_said_of_mine_is_not_read_when_he_takes_it_back(
+    folder: Path,
+) -> None:
+    scene = Scene()
+    scene.log.enroll("crank.example", "auditor")
+    scene.release()
+    target = scene.reproduce("crank.example", result="fail")
+    watch = Watcher(folder, scene)
+    watch.read()
+    scene.log.revoke("crank.example", "erroneous", target)
+    assert asked(watch) == 0
+
+
+def test_a_compromise_of_a_strangers_key_is_nothing_to_look_up(folder: Path) -> None:
+    scene = Scene()
+    scene.log.enroll(RIVAL, "provider")
+    watch = Watcher(folder, scene)
+    watch.read()
+    compromise(scene, RIVAL, 1)
+    assert asked(watch) == 0

@@ -7,6 +7,9 @@ import pytest
 
 from monitor.alerts import Alert
 from pcrlog.encoding import format_time
+from pcrlog.entry import Entry
+from pcrlog.errors import VerificationError
+from tests.support.memory_log import registers
 from tests.support.scene import BAD, DAY, HOUR, LAB, LENS, PRODUCT, PROVIDER, Scene
 from tests.unit.monitor.watching import Watcher, kinds
 
@@ -237,3 +240,35 @@ def test_time_passes_in_a_process_that_has_read_nothing(
     watch.start()
     watch.history.size = index + 1
     assert kinds(later(watch, DAY)) == ["unaudited"]
+
+
+# --- what cannot be read -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reads", range(4))
+def test_nothing_is_forgotten_while_what_it_is_about_cannot_be_read(
+    folder: Path, scene: Scene, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        scene.release(version, registers(version), **expires(scene, 3))
+    watch = watched(folder, scene, **AUDITED, **WITHIN)
+    before = [watch.state.facts(rule) for rule in ("unaudited", "expiring")]
+    entry, had = watch.history.entry, 0
+
+    def fail(index: int) -> Entry:
+        nonlocal had
+        had += 1
+        if had > reads:
+            message = f"entry {index} cannot be read"
+            raise VerificationError(message)
+        return entry(index)
+
+    now = scene.log.now + DAY
+    with monkeypatch.context() as patch:
+        patch.setattr(watch.history, "entry", fail)
+        with pytest.raises(VerificationError):
+            watch.rules.time(now)
+    after = [watch.state.facts(rule) for rule in ("unaudited", "expiring")]
+    assert after == before
+    assert kinds(watch.time(now)) == ["unaudited"] * 2 + ["expiring"] * 2
+    assert watch.state.facts("unaudited") == {}

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitor.alerts import Alert
-from monitor.views import WITHHELD, Views
+from monitor.comparison import Comparison
+from monitor.views import Views
+from monitor.withheld import WITHHELD
 from pcrlog.note import NoteSigner
 from pcrlog.witness import monitoring_path
 from tests.support.log_simulator import Manner, Reply, refused
@@ -180,7 +182,25 @@ def test_what_waits_for_a_quorum_is_no_rollback(others: Others) -> None:
     log.now += 10 * WITHHELD
     with others.views() as views:
         assert others.look(views) == []
+        log.now += 10 * WITHHELD
+        assert others.look(views) == []
         assert views.problems == {}
+
+
+def test_what_a_quorum_cosigned_and_the_log_keeps_back_is_a_rollback(
+    others: Others,
+) -> None:
+    log = others.view.log
+    published = log.note
+    grow(log)
+    others.show("w1", log.cosign(W1))
+    log.note = published
+    with others.views() as views:
+        assert others.look(views) == []
+        log.now += WITHHELD
+        [alert] = others.look(views)
+    assert (alert.kind, alert.severity) == ("rollback", "alarm")
+    assert "its quorum may be missing: ask the operator" in alert.found
 
 
 # --- what says nothing about the log --------------------------------------------------
@@ -209,6 +229,29 @@ def test_a_view_that_is_of_no_use_is_a_problem_and_no_alert(
         others.show("w1", others.view.log.note)
         others.look(views)
         assert views.problems == {}
+
+
+def test_a_mistake_of_ours_in_one_view_ends_no_round(
+    others: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others.show("other", cosigned(1, build="evil"))
+    with others.views() as views:
+
+        class BrokenError(Exception):
+            pass
+
+        real = views.comparer.compare
+
+        def compare(theirs: bytes, ours: bytes, *, frozen: bool) -> Comparison:
+            if theirs == others.view.log.note:
+                message = "broken"
+                raise BrokenError(message)
+            return real(theirs, ours, frozen=frozen)
+
+        monkeypatch.setattr(views.comparer, "compare", compare)
+        [alert] = others.look(views)
+        assert alert.kind == "equivocation"
+        assert views.problems == {"w1.example": "BrokenError: broken"}
 
 
 def test_who_hangs_holds_up_nobody(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monitor.indexing import IndexFailedError
 from monitor.witness import SETBACK, TEXT, Reply, Witness
 from monitor.witness_store import NAME, WitnessStore, create, read
 from pcrlog import limits
@@ -296,6 +297,39 @@ def test_another_root_of_the_same_size_is_422_and_kept_as_evidence(
     assert (fork.origin, fork.size, fork.time) == (LOG.origin, 8, NOW)
 
 
+def test_whoever_made_the_witness_is_told_of_each_fork_once_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[int, bytes, bytes]] = []
+
+    def on_fork(ours: bytes, theirs: bytes) -> None:
+        told.append((forking.store.forks, ours, theirs))
+
+    with scene(tmp_path, LOG, on_fork=on_fork) as forking:
+        asked(forking, LOG.request(0, 8))
+        ours = forking.witness.latest(LOG.digest)
+        assert ours is not None
+        other = Log(fork_at=3)
+        for body in (other.request(8, 8), other.request(8, 8), other.request(8, 9)):
+            refused(forking, body, 422)
+        assert told == [(1, ours, other.note(8))]
+
+
+def test_a_fork_that_comes_to_light_only_when_it_is_stored_is_kept(
+    tmp_path: Path,
+) -> None:
+    other = Log(fork_at=3)
+    first = iter([LOG.request(0, 8)])
+
+    def approve(_origin: str, _checkpoint: Checkpoint, _note: bytes) -> None:
+        for body in first:
+            assert asked(busy, body).status == 200
+
+    with scene(tmp_path, LOG, approve=approve) as busy:
+        assert asked(busy, other.request(0, 8)) == Reply(409, SIZE_TYPE, b"8\n")
+        assert busy.store.forks == 1
+
+
 def test_a_fork_of_another_size_is_422(world: Scene) -> None:
     other = Log(fork_at=3)
     refused(world, other.request(8, 21), 422)
@@ -383,6 +417,19 @@ def test_a_mistake_in_approving_is_not_hidden_and_cosigns_nothing(
 
     with scene(tmp_path, LOG, approve=approve) as world:
         with pytest.raises(RuntimeError):
+            asked(world, LOG.request(0, 8))
+        assert world.store.latest(LOG.origin) is None
+
+
+def test_an_approval_that_cannot_be_given_for_a_reason_of_ours_refutes_nothing(
+    tmp_path: Path,
+) -> None:
+    def approve(_origin: str, _checkpoint: Checkpoint, _note: bytes) -> None:
+        message = "the index failed"
+        raise IndexFailedError(message)
+
+    with scene(tmp_path, LOG, approve=approve) as world:
+        with pytest.raises(IndexFailedError):
             asked(world, LOG.request(0, 8))
         assert world.store.latest(LOG.origin) is None
 
