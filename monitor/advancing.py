@@ -244,6 +244,8 @@ class Advancer:
         if evidence is not None:
             words = f"{new.size} leaves that do not extend what was verified"
             raise LieError(named(new), "fork", words, evidence) from error
+        if isinstance(error, TransportError):
+            raise error
         words = f"what it serves does not lead to the root that it signed: {error}"
         raise LieError(named(new), "bad-tiles", words) from error
 
