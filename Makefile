@@ -57,7 +57,7 @@ DIR ?= log
 ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo serve bench fuzz test cov floor ci fmt lint types imports docs
+.PHONY: help demo serve bench fuzz storm test cov floor ci fmt lint types imports docs
 .PHONY: fuzz-if-possible wheel lock setup clean
 
 help: ## List the targets
@@ -97,6 +97,9 @@ cov: $(DEV) ## Run the tests and hold their coverage against tests/coverage-floo
 
 floor: $(DEV) ## Raise the coverage floor to what the last "make cov" measured
 	@$(PY) tools/coverage_ratchet.py --update
+
+storm: $(DEV) ## Kill a log at work, and audit it; ARGS='--kills 50 --seed 1' repeats one
+	@$(PY) -m tests.fault.storm $(ARGS)
 
 docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py

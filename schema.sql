@@ -68,27 +68,34 @@ create table tile (
 ) strict;
 
 create table index_entry (
-  -- The index: under each key the entries that have it.
+  -- The index: under each key the entries that have it. These are also the leaves of the
+  -- index trie: a key with the hash over its list is one.
   key_hash blob not null check (length(key_hash) = 32),
                                         -- sequencer; SHA-256 of the key string
   idx integer not null,                 -- sequencer; an entry's index
+  value blob check (length(value) = 32), -- sequencer; hash over the list up to this index;
+                                        -- in the last row that a batch adds to a list, and
+                                        -- only if it is long (index_pages.LONG) by then
   primary key (key_hash, idx)
 ) strict, without rowid;
 
-create table trie_node (
-  -- The nodes of the index trie under their hashes: of the newest root, and of older
-  -- roots that somebody may still be answering from.
-  hash blob primary key check (length(hash) = 32), -- sequencer; SHA-256 of `node`
-  node blob not null                    -- sequencer; the bytes that are hashed
-) strict, without rowid;
+create table trie_page (
+  -- The hashes of the index trie by their place, after the newest batch. They follow from
+  -- `index_entry`; `fsck` makes them anew.
+  number integer primary key,           -- sequencer; of the place: 2^d + p, where the keys
+                                        -- below begin with the d bits p
+  hashes blob not null check (length(hashes) = 256)
+                                        -- sequencer; of the eight subtries for the next
+                                        -- three bits; zeros where there is no key
+) strict;
 
-create table dead_node (
-  -- Nodes that no newer root leads to; they are dropped some batches later, when the
-  -- sequencer is idle. A table of its own: rows here follow one another on disk, while
-  -- those of `trie_node` are all over it.
-  batch integer not null,               -- sequencer; the batch that replaced the node
-  hash blob not null,                   -- sequencer; of a row of `trie_node`
-  primary key (batch, hash)
+create table trie_page_before (
+  -- What a batch has changed in `trie_page`: with it, readers of the batch before go on.
+  -- Rows go when they are a few batches old (ledger.KEPT_BATCHES).
+  batch integer not null,               -- sequencer; the one that changed the page
+  number integer not null,              -- sequencer; as in `trie_page`
+  hashes blob check (length(hashes) = 256), -- sequencer; until then; null: no such page
+  primary key (batch, number)
 ) strict, without rowid;
 
 create table checkpoint (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from bench.alerting import alert_delays
+from bench.load import CONNECTIONS
 from bench.monitor import monitored
 from bench.page import PAGE, Figure, render
 from bench.phases import cold_phases, warm_phases
@@ -18,7 +19,6 @@ from bench.scene import Scene, scene
 from bench.sizes import bundle_sizes
 from bench.submission import latencies
 from bench.verification import cold, warm
-from bench.witness import CONNECTIONS
 from bench.witness import measure as witnessed
 
 _SUBMIT_SECONDS = 0.025

@@ -64,7 +64,7 @@ def running() -> Iterator[Running]:
         port = free_port()
         listen = ["--listen", f"127.0.0.1:{port}"]
         with started(folder, _SERVER, "serve", "log", *listen):
-            _wait(port)
+            wait_for(port)
             yield Running(folder, port, key)
 
 
@@ -143,7 +143,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Wait until somebody listens there."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:

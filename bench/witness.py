@@ -7,7 +7,6 @@ run: the signature that has to be checked and the one that has to be made, alone
 Granian with an application that reads the body and answers the same bytes.
 """
 
-import asyncio
 import contextlib
 import multiprocessing
 import socket
@@ -15,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.server.mp import MPServer
 
+from bench.load import CONNECTIONS, load, post
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import sha256
 from pcrlog.merkle import EMPTY_ROOT, node_hash, prove_consistency
 from pcrlog.note import NoteSigner
 from pcrlog.witness import AddCheckpoint
 
-LOGS, STEPS, CONNECTIONS = 1000, 6, 64
+LOGS, STEPS = 1000, 6
 _FIRST, _GROWTH = 0xAAAAB, 37
 _LEVELS = 40
 _LINE = b"\xe2\x80\x94 w1.example/bench " + b"A" * 104 + b"\n"
@@ -87,72 +88,13 @@ class _Log:
         )
         note = bytes(self.signer.sign(checkpoint.text()))
         body = bytes(AddCheckpoint(old, proof, note))
-        head = (
-            "POST /add-checkpoint HTTP/1.1\r\nHost: w1.example\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode() + body
-
-
-class _Connection(asyncio.Protocol):
-    """Sends the next request when the last one is answered."""
-
-    def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
-        self._requests = requests
-        self._latencies = latencies
-        self._found = b""
-        self._began = 0.0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._next()
-
-    def _next(self) -> None:
-        request = next(self._requests, None)
-        if request is None:
-            self._transport.close()
-            self.done.set_result(None)
-            return
-        self._began = time.perf_counter()
-        self._transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        self._found += data
-        head, blank, body = self._found.partition(b"\r\n\r\n")
-        if not blank:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        if len(body) < length:
-            return
-        assert head.startswith(b"HTTP/1.1 200 "), self._found
-        self._latencies.append(time.perf_counter() - self._began)
-        self._found = b""
-        self._next()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(error or ConnectionError("closed too early"))
-
-
-async def _drive(port: int, requests: Iterable[bytes]) -> list[float]:
-    latencies: list[float] = []
-    loop, left = asyncio.get_running_loop(), iter(requests)
-    made = [
-        await loop.create_connection(
-            lambda: _Connection(left, latencies), "127.0.0.1", port
-        )
-        for _ in range(CONNECTIONS)
-    ]
-    await asyncio.gather(*(connection.done for _, connection in made))
-    return latencies
+        return post("/add-checkpoint", body)
 
 
 def _measure(port: int, requests: list[bytes]) -> tuple[float, list[float]]:
-    began = time.perf_counter()
-    latencies = asyncio.run(_drive(port, requests))
-    return len(requests) / (time.perf_counter() - began), sorted(latencies)
+    found = load(port, requests)
+    assert set(found.statuses) == {HTTPStatus.OK}, found.statuses
+    return found.rate, found.latencies
 
 
 def _free_port() -> int:

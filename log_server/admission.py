@@ -1,7 +1,8 @@
 """Judges one envelope against the log as it is: what may become its next entry.
 
 The web process asks first, so that whoever submits learns at once; the sequencer asks
-again at the entry's index, and its answer is the one that counts. The rules, in order:
+again at the entry's index, and its answer is the one that counts. The rules, in order,
+what costs little before what reads much:
 
 1. form: canonical, every member legal, nothing that this version does not know
 2. made for this log
@@ -12,6 +13,10 @@ again at the entry's index, and its answer is the one that counts. The rules, in
    against something
 7. a revocation of a statement: an own, earlier release or audit, repeated exactly
 8. a release in conflict with one that stands: only if that was asked for
+
+`admit` is all of them. The web process takes them in three steps, `look_at` (1 to 4),
+`Authority.judge_unverified` (5) and `check_beside` (6 to 8), since between the last two
+it verifies the signatures of many in threads.
 """
 
 from collections.abc import Iterator
@@ -86,31 +91,56 @@ def admit(
         WrongLogError, FrozenError, FullError, TargetError, ConflictError: their rules.
         VerificationError: rule 5.
     """
+    entry, known = look_at(envelope, view, authority.origin)
+    if known is not None:
+        return known
+    authority.judge(entry)
+    check_beside(entry, view, authority, conflict_accepted=conflict_accepted, now=now)
+    return entry
+
+
+def look_at(envelope: bytes, view: View, origin: str) -> tuple[Entry, int | None]:
+    """Rules 1 to 4: the entry that it would be, and where its statement stands already.
+
+    Raises:
+        MalformedError, UncheckedError: rule 1.
+        WrongLogError, FrozenError: their rules.
+    """
     if not envelope.startswith(FIRST_BYTE):
         # To a reader that is a kind of leaf from the future; nobody may submit one.
         message = "expected an envelope, which begins with {"
         raise MalformedError(message)
     entry = parse_entry(view.size, envelope)
     require_known(entry.statement)
-    if entry.predicate.log != authority.origin:
-        message = (
-            f"statement is for log {entry.predicate.log}, this is {authority.origin}"
-        )
+    if entry.predicate.log != origin:
+        message = f"statement is for log {entry.predicate.log}, this is {origin}"
         raise WrongLogError(message)
     known = view.index_of(bytes.fromhex(entry.sha256))
-    if known is not None:
-        return known
-    if view.frozen:
-        message = f"log {authority.origin} is frozen"
+    if known is None and view.frozen:
+        message = f"log {origin} is frozen"
         raise FrozenError(message)
-    authority.judge(entry)
+    return entry, known
+
+
+def check_beside(
+    entry: Entry,
+    view: View,
+    authority: Authority,
+    *,
+    conflict_accepted: bool,
+    now: int,
+) -> None:
+    """Rules 6 to 8: an entry beside what the log holds already.
+
+    Raises:
+        FullError, TargetError, ConflictError: their rules.
+    """
     if speaks_for(entry):
         _check_limit(view, entry)
     if isinstance(entry.predicate, Revocation):
         _check_target(view, entry, entry.predicate)
     if isinstance(entry.predicate, Release) and not conflict_accepted:
         _check_conflict(view, authority, entry, entry.predicate, now)
-    return entry
 
 
 def kind_of(entry: Entry) -> str:

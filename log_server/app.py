@@ -1,5 +1,6 @@
 """The web process: wires the parts together, and turns every error into an answer."""
 
+import functools
 import logging
 import secrets
 import time
@@ -13,20 +14,18 @@ from werkzeug.exceptions import HTTPException
 
 from log_server import read_api, status_api, submit_api
 from log_server.config import Config
+from log_server.disk import Trouble, fault_of
 from log_server.files import Files
-from log_server.problems import BY_SLUG, problem_of, problem_of_status
-from log_server.responses import respond_problem
+from log_server.problems import BY_SLUG, problem_of, problem_of_status, retry_after
+from log_server.rates import Rates
+from log_server.responses import SECURITY, respond_problem
 from log_server.store import Store
 from log_server.submissions import Submissions
 from pcrlog.errors import PcrlogError
 
 _log = logging.getLogger(__name__)
-_TOO_MANY = 429
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+_WRITTEN = frozenset({201, 202})
+_NOT_NOW = "it does not take what is written, or give what is read, at the moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Services:
 
     store: Store
     submissions: Submissions
+    files: Files
+    registry: CollectorRegistry
 
     def close(self) -> None:
         """End the threads and close the files."""
@@ -42,39 +43,45 @@ class Services:
         self.store.close()
 
 
-def create_app(config: Config, *, clock: Callable[[], int]) -> Flask:
+def create_app(
+    config: Config, *, clock: Callable[[], int], trouble: Trouble | None = None
+) -> Flask:
     """The WSGI application of a log; its `Services` are in `extensions["pcrlog"]`.
 
     Args:
         config: which log.
         clock: unix seconds.
+        trouble: what is wrong with the disk, as `serve` is told.
     """
+    trouble = Trouble(clock) if trouble is None else trouble
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a path has one spelling
     store = Store(config.log_db)
-    submissions = Submissions(config, store, clock)
-    app.extensions["pcrlog"] = Services(store, submissions)
-    app.register_blueprint(
-        submit_api.blueprint(submissions, store, config.settings.threads)
-    )
-    app.register_blueprint(read_api.blueprint(store))
     registry = CollectorRegistry()
+    rates = Rates(config.settings, time.monotonic, registry)
+    submissions = Submissions(config, store, rates, clock)
+    files = Files(config.public, app.wsgi_app)
+    app.extensions["pcrlog"] = Services(store, submissions, files, registry)
+    app.register_blueprint(submit_api.blueprint(submissions, store, rates, registry))
+    app.register_blueprint(read_api.blueprint(store))
     status_api.Requests(registry, time.perf_counter).watch(app)
-    status = status_api.Status(config, store, submissions, clock)
+    status = status_api.Status(config, store, submissions, clock, trouble)
     app.register_blueprint(status_api.blueprint(config, store, status, registry))
-    app.register_error_handler(PcrlogError, _refused)
+    app.register_error_handler(PcrlogError, functools.partial(_refused, trouble))
     app.register_error_handler(HTTPException, _not_served)
-    app.register_error_handler(Exception, _failed)
+    app.register_error_handler(Exception, functools.partial(_failed, trouble))
     app.after_request(_secure)
-    app.wsgi_app = Files(config.public, app.wsgi_app)  # type: ignore[method-assign] # Flask's way
+    app.after_request(functools.partial(_heal, trouble))
+    app.wsgi_app = files  # type: ignore[method-assign] # Flask's way
     return app
 
 
-def _refused(error: PcrlogError) -> Response:
+def _refused(trouble: Trouble, error: PcrlogError) -> Response:
     problem = problem_of(error)
-    if problem.slug == "internal":
-        return _failed(error)
-    headers = {"Retry-After": "1"} if problem.status == _TOO_MANY else None
+    if problem.slug in {"internal", "storage"}:
+        return _failed(trouble, error)
+    seconds = retry_after(error)
+    headers = None if seconds is None else {"Retry-After": str(seconds)}
     return respond_problem(problem, str(error), headers)
 
 
@@ -87,15 +94,29 @@ def _not_served(error: HTTPException) -> Response:
     return respond_problem(problem_of_status(status), detail, headers)
 
 
-def _failed(error: Exception) -> Response:
-    """A mistake of ours: the log has the traceback, the client an id to name it by."""
+def _failed(trouble: Trouble, error: Exception) -> Response:
+    """A fault of the disk, said once a minute; or a mistake of ours.
+
+    Of a mistake the log has the traceback, the client an id to name it by.
+    """
+    fault = fault_of(error)
+    if fault is not None:
+        if trouble.note(fault):
+            _log.error("%s", fault)
+        return respond_problem(problem_of(fault), _NOT_NOW, {"Retry-After": "2"})
     number = secrets.token_hex(8)
     _log.error("request %s failed", number, exc_info=error)
     return respond_problem(BY_SLUG["internal"], f"id {number}")
 
 
+def _heal(trouble: Trouble, response: Response) -> Response:
+    if current.method == "POST" and response.status_code in _WRITTEN:
+        trouble.heal()
+    return response
+
+
 def _secure(response: Response) -> Response:
-    for name, value in _HEADERS.items():
+    for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
     if current.method in {"GET", "HEAD"}:
         # All that can be read here is public; nothing is sent with credentials.

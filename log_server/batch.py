@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from log_server.index_pages import Update
 from log_server.store import Decision
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.merkle import Range
 from pcrlog.seal import Seal
-from pcrlog.trie import Update
 
 if TYPE_CHECKING:
     import hashlib
@@ -41,8 +41,7 @@ class Batch:
         tree: the compact range after this batch.
         leaves: what is appended; empty if every row was refused or known.
         tiles: (level, index) to a tile's hashes, as wide as it has grown now.
-        index: key hash to the indices it gains.
-        update: how the index trie changes.
+        update: how the index and its trie change.
         grown: key hash to the running hash of its list.
         given_more: key string to the number of releases and passes it gains.
         words: for plain search.
@@ -56,7 +55,6 @@ class Batch:
     tree: Range
     leaves: tuple[Leaf, ...]
     tiles: dict[tuple[int, int], bytes]
-    index: dict[bytes, list[int]]
     update: Update
     grown: "dict[bytes, hashlib._Hash]"
     given_more: dict[str, int]

@@ -8,9 +8,10 @@ more does no harm, and less than that would leave it unable to check.
 
 from collections.abc import Sequence
 
+from log_server.index_pages import prove
 from log_server.problems import AnswerTooLargeError, NoEntryError, UnavailableError
 from log_server.store import Snapshot
-from pcrlog import limits, trie
+from pcrlog import limits
 from pcrlog.bundle import Answer, Bundle, Included
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.gather import Subject, gather
@@ -43,6 +44,7 @@ class Answers:
             raise UnavailableError(message)
         self._snapshot = snapshot
         self._checkpoint, self._note = published
+        self._index = snapshot.index_at(self._checkpoint)
         self._answers: dict[str, Answer] = {}
         self._entries: dict[int, Entry] = {}
 
@@ -55,9 +57,7 @@ class Answers:
         if key not in self._answers:
             hashed = key_hash(key)
             indices = self._snapshot.indices(hashed, _INDICES + 1)
-            root = self._checkpoint.index_root
-            proof = trie.prove(self._snapshot.trie_node, root, hashed)
-            self._answers[key] = Answer(indices, proof)
+            self._answers[key] = Answer(indices, prove(self._index, hashed))
             if len(indices) > _INDICES or len(self._answers) > limits.BUNDLE_ANSWERS:
                 message = f"over {limits.BUNDLE_ANSWERS} answers, or {key} is too long"
                 raise AnswerTooLargeError(message)

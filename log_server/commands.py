@@ -11,12 +11,11 @@ from pathlib import Path
 
 import click
 
+from log_server import upkeep
+from log_server.options import AS_JSON, FOLDER
 from pcrlog.errors import PcrlogError
 
 _INTERRUPTED = 130
-_OFTEN = 1000
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def clock() -> int:
@@ -36,6 +35,14 @@ def main() -> None:
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
+    except Exception as error:
+        from log_server.disk import fault_of
+
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        click.echo(f"pcrlog-server: {fault}", err=True)
+        status = fault.exit_code
     sys.exit(status)
 
 
@@ -46,14 +53,14 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option("--origin", required=True, help="The log's name for ever: HOST/NAME.")
 @click.option(
     "--root-key",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the registrar's root key; by default DIR/keys.",
 )
-@_AS_JSON
+@AS_JSON
 def init(directory: Path, origin: str, root_key: Path | None, *, as_json: bool) -> None:
     """Make a new log in DIR, with its keys, entry 0 and first checkpoint."""
     from log_server.creation import create_log
@@ -85,7 +92,7 @@ def init(directory: Path, origin: str, root_key: Path | None, *, as_json: bool) 
 
 
 @commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option(
     "--listen",
     default="127.0.0.1:8080",
@@ -112,7 +119,7 @@ def serve(directory: Path, listen: str) -> None:
 
 
 @commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option("--name", required=True, help="The name to enrol: a DNS name.")
 @click.option(
     "--role",
@@ -128,7 +135,7 @@ def serve(directory: Path, listen: str) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="What `pcrlog identity request` or `rotate` wrote.",
 )
-@_AS_JSON
+@AS_JSON
 def enroll(
     directory: Path,
     name: str,
@@ -158,7 +165,7 @@ def enroll(
 
 
 @commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option("--url", required=True, help="Where clients reach the log.")
 @click.option(
     "-o",
@@ -186,9 +193,9 @@ def policy(directory: Path, url: str, output: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("directory", metavar="DIR", type=FOLDER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_AS_JSON
+@AS_JSON
 def freeze(directory: Path, *, yes: bool, as_json: bool) -> None:
     """Seal the log in DIR for the last time; nothing can be added ever after."""
     from log_server.config import Config
@@ -206,32 +213,5 @@ def freeze(directory: Path, *, yes: bool, as_json: bool) -> None:
         click.echo(f"{config.origin} is frozen at {size} entries.")
 
 
-@commands.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
-@_AS_JSON
-def fsck(directory: Path, *, as_json: bool) -> None:
-    """Check the whole log in DIR, from its leaves alone; also while it is served."""
-    from log_server.config import Config
-    from log_server.fsck import check
-    from pcrlog.encoding import encode_json
-    from pcrlog.errors import VerificationError
-
-    config = Config.load(directory)
-    findings = check(config, _show_leaves)
-    if as_json:
-        report = {"leaves": findings.leaves, "wrong": findings.wrong}
-        click.echo(encode_json(report))
-    else:
-        for line in findings.wrong:
-            click.echo(f"wrong: {line}")
-    if findings.wrong:
-        message = f"{config.origin}: {len(findings.wrong)} things are wrong"
-        raise VerificationError(message)
-    if not as_json:
-        click.echo(f"{config.origin}: {findings.leaves} leaves, nothing wrong.")
-
-
-def _show_leaves(done: int) -> None:
-    """Say now and then, on a terminal, how far it is."""
-    if done % _OFTEN == 0 and sys.stderr.isatty():
-        click.echo(f"\r{done} leaves", err=True, nl=False)
+commands.add_command(upkeep.fsck)
+commands.add_command(upkeep.restore)

@@ -31,6 +31,8 @@ SETTINGS = "log.toml"
 _COSIGNERS = limits.NOTE_SIGNATURES - 1
 """A checkpoint has so many lines beside the log's own."""
 _Seconds = Annotated[int, Meta(ge=1, le=300)]
+_Rate = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Burst = Annotated[int, Meta(ge=1, le=1_000_000)]
 _LINE = 512
 _PLAIN = r"[!#-\[\]-~]+\Z"
 """Printable ASCII that needs no escape in TOML."""
@@ -75,6 +77,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests answered at once; at most half of them may wait for publication."""
     most_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Statements that may wait for a decision; more are refused with 429."""
+    rate_per_address: _Rate = 200
+    """Statements a second from one address, in the long run; 0: no limit."""
+    burst_per_address: _Burst = 5000
+    """As many at once."""
+    rate_per_identity: _Rate = 20
+    """Releases and passes a second by one identity, in the long run; 0: no limit."""
+    burst_per_identity: _Burst = 2000
+    """As many at once."""
+    trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
+    """So many proxies in front, each of which adds to X-Forwarded-For who asked it."""
     witnesses: Quorum | None = None
     """Who says: this extends what I saw. Without it nobody is asked."""
     index_monitors: Quorum | None = None
@@ -159,6 +171,20 @@ threads = {self.threads}
 
 # Statements that may wait for a decision; more are refused with 429.
 most_waiting = {self.most_waiting}
+
+# Statements a second from one address, in the long run; more get 429. 0 is no limit.
+rate_per_address = {self.rate_per_address}
+# As many at once.
+burst_per_address = {self.burst_per_address}
+
+# Releases and passes a second by one identity; revocations and fails always pass.
+rate_per_identity = {self.rate_per_identity}
+# As many at once.
+burst_per_identity = {self.burst_per_identity}
+
+# So many proxies in front that each add to X-Forwarded-For who asked it. With a wrong
+# number, clients choose their address, or all of them have one.
+trusted_proxies = {self.trusted_proxies}
 """
 _EXAMPLE = """
 # Nobody but the log vouches for its one history until witnesses cosign it, and for its
@@ -258,6 +284,16 @@ class Config:
     def witnessing(self) -> Path:
         """Where the sequencer says how its witnesses are (`standing`)."""
         return self.directory / "run" / "witnesses.json"
+
+    @property
+    def clock_confirmed(self) -> Path:
+        """What an operator touches to say that the clock is right (`clock_check`)."""
+        return self.directory / "run" / "clock-is-right"
+
+    @property
+    def clock_refused(self) -> Path:
+        """Where the sequencer says why it does not take the clock's word."""
+        return self.directory / "run" / "clock-refused"
 
     def vkey(self) -> VerifierKey:
         """The log's public key.

@@ -55,18 +55,18 @@ def create_log(
     if directory.exists() and any(directory.iterdir()):
         message = f"{directory} is not empty; a log begins in a folder of its own"
         raise UsageError(message)
-    _make_folders(config)
+    make_folders(config)
     signer = NoteSigner(origin, randomness(_SEED_SIZE))
     root, enrol = SigningKey.generate(), SigningKey.generate()
     root_path = config.keys / "registrar-root.key" if root_key is None else root_key
     write_secret(config.log_key, f"{signer.skey()}\n".encode())
     write_secret(config.enrol_key, enrol.to_pem())
     write_secret(root_path, root.to_pem())
-    _write_new(directory / "log.vkey", f"{signer.public}\n".encode())
-    _create_databases(config, signer)
+    write_new(directory / "log.vkey", f"{signer.public}\n".encode())
+    create_databases(config, signer)
     _append_registrar(config, root, enrol, clock)
     # Last: a folder without settings is no log, so a crash before leaves none behind.
-    _write_new(directory / SETTINGS, settings.toml())
+    write_new(directory / SETTINGS, settings.toml())
     return NewLog(
         str(signer.public),
         root.public.keyid,
@@ -76,7 +76,8 @@ def create_log(
     )
 
 
-def _make_folders(config: Config) -> None:
+def make_folders(config: Config) -> None:
+    """Make the folder of a log, and those in it."""
     config.directory.mkdir(parents=True, exist_ok=True)
     config.keys.mkdir(mode=0o700)
     config.public.mkdir()
@@ -86,10 +87,15 @@ def _make_folders(config: Config) -> None:
 
 def write_secret(path: Path, data: bytes) -> None:
     """Write a private key: mode 0600 from its first moment on, never over another."""
-    _write_new(path, data, 0o600)
+    write_new(path, data, 0o600)
 
 
-def _write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file that does not exist.
+
+    Raises:
+        UsageError: it does, or cannot be written.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
@@ -101,7 +107,8 @@ def _write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
-def _create_databases(config: Config, signer: NoteSigner) -> None:
+def create_databases(config: Config, signer: NoteSigner) -> None:
+    """Make both databases, of a log without a leaf."""
     create(config.intake_db, schema_of("intake.db"))
     create(config.log_db, schema_of("log.db"))
     database = connect(config.log_db, read_only=False)

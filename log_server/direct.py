@@ -11,22 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from log_server.clock_check import ClockCheck
 from log_server.config import Config
+from log_server.disk import DamagedError
 from log_server.intake import IntakeReader, IntakeWriter, Submission
 from log_server.ledger import Ledger
 from log_server.problems import UnavailableError
 from log_server.publisher import Publisher
 from log_server.sequencer import Sequencer, Step
-from log_server.store import Decision, Store
+from log_server.store import Decision, Snapshot, Store
 from log_server.witnesses import Cosigners, Patience
 from pcrlog.encoding import sha256
-from pcrlog.errors import UsageError
+from pcrlog.errors import MalformedError, UsageError
+from pcrlog.merkle import range_root
 from pcrlog.note import NoteSigner
 
 Clock = Callable[[], int]
 
 _FINISH_SECONDS = 30
 _LOOK_AGAIN = 0.01
+_LOOK_FIRST = "Run `pcrlog-server fsck`, then see Drills in docs/operations.md"
 
 
 class LockedError(UsageError):
@@ -70,6 +74,8 @@ def open_sequencer(
     clock: Clock,
     step: Step = lambda _name: None,
     patience: Patience = Patience(),  # noqa: B008 - it never changes
+    *,
+    settle: bool = False,
 ) -> Iterator[Sequencer]:
     """The sequencer of a log, which has published all that was committed.
 
@@ -81,9 +87,13 @@ def open_sequencer(
         clock: unix seconds.
         step: see `sequencer.Step`.
         patience: how long witnesses may take, now and at each publication.
+        settle: the disk failed the last one. What a failed sync lost may still be
+            shown by the system, until it is gone: it is written anew, from the WAL
+            into the file, before anything is signed on top of it.
 
     Raises:
         UsageError: no key, or key, databases and settings are not of one log.
+        DamagedError: log.db does not hold the tree that it has signed.
         LockedError: another sequencer does not end.
         InconsistencyError: log.db is behind what was published.
         ContradictedError: log.db is behind what a witness cosigned.
@@ -102,8 +112,38 @@ def open_sequencer(
             stack.callback(cosign.close)
         publisher = Publisher(ledger, config.public, signer.public, cosign)
         stack.callback(publisher.close)
+        snapshot = ledger.snapshot()
+        _require_signed_tree(snapshot)
+        newest = snapshot.checkpoint()
+        if settle and newest is not None:
+            ledger.tidy()
         publisher.recover()
-        yield Sequencer(ledger, intake, publisher, signer, clock=clock, step=step)
+        # Whoever cosigned just now did so at our time, within the skew of `verdicts`.
+        vouched = cosign is not None and ledger.snapshot().checkpoint() is not None
+        check = ClockCheck(clock, config.clock_confirmed, vouched=vouched)
+        yield Sequencer(ledger, intake, publisher, signer, clock=check, step=step)
+
+
+def _require_signed_tree(snapshot: Snapshot) -> None:
+    """The tiles are what the next root is made from: hold them to the last one.
+
+    Raises:
+        DamagedError: they lead to another one, or there are leaves that nobody signed.
+    """
+    newest = snapshot.checkpoint()
+    if newest is None and snapshot.size == 0:
+        return
+    try:
+        root = range_root(0, snapshot.size, snapshot.node)
+    except MalformedError as error:
+        message = f"log.db is damaged: {error}. {_LOOK_FIRST}"
+        raise DamagedError(message) from error
+    if newest is None or (newest.size, newest.root) != (snapshot.size, root):
+        message = (
+            f"log.db is damaged: its {snapshot.size} leaves and its tiles do not lead"
+            f" to the root that it signed last. {_LOOK_FIRST}"
+        )
+        raise DamagedError(message)
 
 
 def read_log_key(config: Config) -> NoteSigner:
@@ -112,15 +152,24 @@ def read_log_key(config: Config) -> NoteSigner:
     Raises:
         UsageError: it is missing, no key, or the key of another origin.
     """
-    try:
-        signer = NoteSigner.parse(config.log_key.read_text("ascii").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"cannot read the log's key: {error}"
-        raise UsageError(message) from error
+    signer = read_key(config.log_key)
     if signer.public.name != config.origin:
         message = f"the log's key is of {signer.public.name}, want {config.origin}"
         raise UsageError(message)
     return signer
+
+
+def read_key(path: Path) -> NoteSigner:
+    """The signing key in a file.
+
+    Raises:
+        UsageError: it is missing, or no key.
+    """
+    try:
+        return NoteSigner.parse(path.read_text("ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read the log's key: {error}"
+        raise UsageError(message) from error
 
 
 def submit_directly(config: Config, envelope: bytes, clock: Clock) -> Decision:

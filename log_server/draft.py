@@ -5,14 +5,15 @@ what the first one changed before anything is committed. A `Draft` is that view,
 gathers all that the transaction will write.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from log_server.admission import kind_of, measured_keys, speaks_for
 from log_server.batch import Leaf
+from log_server.index_pages import Update, grow
 from log_server.progress import Progress
 from log_server.store import Snapshot
-from pcrlog import merkle, tiles, trie
+from pcrlog import merkle, tiles
 from pcrlog.entry import Entry
 from pcrlog.index_keys import index_keys, key_hash
 from pcrlog.measurement import registers_in
@@ -74,14 +75,19 @@ class Draft:
     def add(self, entry: Entry) -> None:
         """Append a statement that was admitted."""
         leaf, statement = entry.envelope.raw, bytes.fromhex(entry.sha256)
-        for key in index_keys(leaf):
-            self.keys.setdefault(key, []).append(entry.index)
         if speaks_for(entry):
             for key in measured_keys(entry):
                 self.given_more[key] = self.given_more.get(key, 0) + 1
         self.words |= {(word, entry.index) for word in words_of(entry)}
         self._statements[statement] = entry.index
-        self._append(Leaf(entry.index, leaf, statement, kind_of(entry)))
+        row = Leaf(entry.index, leaf, statement, kind_of(entry))
+        self.add_leaf(row, index_keys(leaf))
+
+    def add_leaf(self, leaf: Leaf, keys: Iterable[str]) -> None:
+        """Append a leaf as it is, and its index under these keys."""
+        for key in keys:
+            self.keys.setdefault(key, []).append(leaf.index)
+        self._append(leaf)
 
     def add_seal(self, seal: bytes) -> None:
         """Append the seal that ends the batch."""
@@ -97,24 +103,20 @@ class Draft:
                     self.tiles[place] = bytearray(self._snapshot.tile(*place))
                 self.tiles[place] += node
 
-    def grow_index(self) -> "tuple[trie.Update, dict[bytes, hashlib._Hash]]":
+    def grow_index(self) -> "tuple[Update, dict[bytes, hashlib._Hash]]":
         """The index over all leaves so far: trie update and hashes of the lists."""
-        grown = {
-            hashed: self._progress.hashing.extended(self._snapshot, hashed, indices)
-            for hashed, indices in self.hashed_keys()
-        }
-        values = {hashed: value.digest() for hashed, value in grown.items()}
-        update = trie.update(
-            lambda name: self._progress.nodes.get(self._snapshot, name),
-            self._progress.index_root,
-            values,
-        )
-        return update, grown
+        grown: dict[bytes, hashlib._Hash] = {}
+        lists = {key_hash(key): indices for key, indices in self.keys.items()}
+        if not lists:
+            return Update(self._progress.index_root, {}, {}, {}, {}), grown
 
-    def hashed_keys(self) -> Iterator[tuple[bytes, list[int]]]:
-        """Each key's hash, and its new indices."""
-        for key, indices in self.keys.items():
-            yield key_hash(key), indices
+        def extend(key: bytes, indices: Sequence[int]) -> bytes:
+            hashing = self._progress.hashing
+            grown[key] = hashing.extended(self._snapshot, key, indices)
+            return grown[key].digest()
+
+        rows = self._snapshot.index_at(self._snapshot.checkpoint())
+        return grow(rows, lists, extend), grown
 
 
 def words_of(entry: Entry) -> set[str]:

@@ -15,25 +15,28 @@ is served. Plain search is not checked: nobody trusts it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
 
 from log_server.admission import kind_of, measured_keys, speaks_for
 from log_server.config import Config
+from log_server.disk import fault_of
+from log_server.index_pages import LONG, ROOT, plant
 from log_server.publisher import cut, kinds_of, tiles_to_serve
 from log_server.store import Snapshot, Store
 from pcrlog import merkle, trie
 from pcrlog.authority import Authority
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
-from pcrlog.encoding import sha256
 from pcrlog.entry import Entry, parse_leaf
 from pcrlog.errors import PcrlogError
 from pcrlog.index_keys import index_keys, key_hash
-from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.seal import Seal
 from pcrlog.statement import require_known
-from pcrlog.tiles import FULL, HEIGHT
+from pcrlog.subtries import leaf_hash
+from pcrlog.tiles import FULL, HEIGHT, Tile
 
 
 @dataclass
@@ -54,20 +57,42 @@ def check(
 ) -> Findings:
     """Check the log in a folder; `progress` is told how many leaves are done."""
     vkey = config.vkey()
-    try:
-        shown = (config.public / "checkpoint").read_bytes()
-    except FileNotFoundError:
-        shown = b""
+    shown = read_shown(config.public)
     store = Store(config.log_db)
     try:
         with store.committed() as snapshot:
-            audit = _Audit(snapshot, vkey)
-            audit.walk(progress)
-            audit.check_tables()
-            _check_files(config, snapshot, vkey, shown, audit.findings)
+            findings = check_database(snapshot, vkey, progress)
+            _check_files(config, snapshot, vkey, shown, findings)
     finally:
         store.close()
+    return findings
+
+
+def check_database(
+    snapshot: Snapshot, vkey: VerifierKey, progress: Callable[[int], None]
+) -> Findings:
+    """Check log.db, and no files.
+
+    What cannot even be read is one more thing that is wrong.
+    """
+    audit = _Audit(snapshot, vkey)
+    try:
+        audit.walk(progress)
+        audit.check_tables()
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        audit.findings.require(condition=False, message=f"log.db: {fault}")
     return audit.findings
+
+
+def read_shown(public: Path) -> bytes:
+    """What /checkpoint shows; nothing if it is missing."""
+    try:
+        return (public / "checkpoint").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 class _Audit:
@@ -189,41 +214,71 @@ class _Audit:
         self._check_index()
         self._check_trie()
         self._check_decisions()
+        self._check_published()
 
     def _check_index(self) -> None:
-        found: dict[bytes, hashlib._Hash] = {}
-        for hashed, index in self._snapshot.index_rows():
-            found.setdefault(hashed, hashlib.sha256()).update(index.to_bytes(8))
-        for hashed in found.keys() | self._lists.keys():
-            ours, theirs = self._lists.get(hashed), found.get(hashed)
-            same = ours and theirs and ours.digest() == theirs.digest()
-            self._require(same, f"log.db: index of key {hashed.hex()} differs")
+        found: set[bytes] = set()
+        rows = self._snapshot.index_rows()
+        for hashed, group in groupby(rows, lambda row: row[0]):
+            self._check_list(hashed, group)
+            found.add(hashed)
+        for hashed in self._lists.keys() - found:
+            self._require(
+                condition=False,
+                message=f"log.db: index of key {hashed.hex()} is missing",
+            )
+
+    def _check_list(
+        self, hashed: bytes, rows: Iterable[tuple[bytes, int, bytes | None]]
+    ) -> None:
+        name, ours, theirs = hashed.hex(), self._lists.get(hashed), hashlib.sha256()
+        count, last = 0, None
+        for _, index, value in rows:
+            count += 1
+            theirs.update(index.to_bytes(8))
+            last = value
+            same = value is None or value == theirs.digest()
+            self._require(same, f"log.db: value of key {name} at {index} differs")
+        same = ours is not None and ours.digest() == theirs.digest()
+        self._require(same, f"log.db: index of key {name} differs")
+        self._require(
+            last or count <= LONG, f"log.db: the last row of key {name} has no value"
+        )
 
     def _check_trie(self) -> None:
-        """Every node below the newest root is there, under its own hash."""
-        newest = self._snapshot.checkpoint()
-        todo = (
-            []
-            if newest is None or newest.index_root == trie.EMPTY_ROOT
-            else [newest.index_root]
+        """The pages are those that the lists make, and there are no others."""
+        pages: dict[int, bytes] = {}
+        leaves = (
+            (key, leaf_hash(key, self._lists[key].digest()))
+            for key in sorted(self._lists)
         )
-        while todo:
-            name = todo.pop()
-            try:
-                node = self._snapshot.trie_node(name)
-            except LookupError as error:
-                self._require(condition=False, message=str(error))
-                continue
-            self._require(sha256(node) == name, f"log.db: trie node {name.hex()}")
-            if node[0]:
-                # An inner node ends in the hashes of its two sides.
-                todo += [node[-2 * HASH_SIZE : -HASH_SIZE], node[-HASH_SIZE:]]
+        plant(ROOT, leaves, pages.__setitem__)
+        for number, hashes in self._snapshot.trie_pages():
+            same = pages.pop(number, None) == hashes
+            self._require(same, f"log.db: trie page {number} differs")
+        for number in pages:
+            message = f"log.db: trie page {number} is missing"
+            self._require(condition=False, message=message)
 
     def _check_decisions(self) -> None:
         for digest, index in self._snapshot.decided():
             leaf = self._snapshot.leaf(index)
             found = leaf is not None and leaf.startswith(b"{")
             self._require(found, f"log.db: decision {digest.hex()} names no statement")
+
+    def _check_published(self) -> None:
+        published = self._snapshot.published()
+        if published is None:
+            return
+        row, note = published
+        try:
+            shown = open_checkpoint(UnverifiedNote.parse(note), self._vkey)
+            same = (shown.size, shown.root) == (row.size, row.root)
+            self._require(
+                same, "log.db: `published` is another checkpoint than its row"
+            )
+        except PcrlogError as error:
+            self._require(condition=False, message=f"log.db: `published`: {error}")
 
 
 # --- public/
@@ -248,11 +303,23 @@ def _check_files(
             condition=False, message="public/checkpoint is not one of log.db's"
         )
         return
-    for tile, needed in tiles_to_serve(snapshot, row.size):
+    for tile, wrong in wrong_tiles(snapshot, config.public, row.size):
+        findings.require(condition=False, message=f"public/{tile.path()} {wrong}")
+
+
+def wrong_tiles(
+    snapshot: Snapshot, public: Path, size: int
+) -> Iterator[tuple[Tile, str]]:
+    """The tiles and entry bundles up to `size` leaves that are wrong, and in what."""
+    for tile, needed in tiles_to_serve(snapshot, size):
         for kind in kinds_of(tile):
-            path = config.public / kind.path()
-            if path.is_file():
-                same = path.read_bytes() == cut(snapshot, kind)
-                findings.require(same, f"public/{kind.path()} differs")
+            try:
+                data = (public / kind.path()).read_bytes()
+            except FileNotFoundError:
+                if needed:
+                    yield kind, "is missing"
+            except OSError as error:
+                yield kind, f"cannot be read: {error.strerror}"
             else:
-                findings.require(not needed, f"public/{kind.path()} is missing")
+                if data != cut(snapshot, kind):
+                    yield kind, "differs"

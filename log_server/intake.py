@@ -6,15 +6,18 @@ sequencer reads it. A row goes once log.db says that it is decided.
 """
 
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from log_server.disk import fault_of
 from log_server.store import connect, transaction
 
 _GROUP = 512
-"""The most rows of one transaction: bounds how long the first of them waits."""
+"""A transaction of so many rows takes no more of them: bounds how long the first waits.
+What was brought together is written together, however much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +73,22 @@ class IntakeReader:
         found: int | None = row[0]
         return found
 
-    def backlog(self, taken: int) -> Backlog:
-        """What waits now; its rows are counted by their ids, which costs nothing."""
+    def rows(self, taken: int) -> int:
+        """How many wait now, counted by their ids, which costs nothing."""
         row = self._database.execute(
             "select max(id) from intake where id > ?", (taken,)
         ).fetchone()
-        if row[0] is None:
+        return 0 if row[0] is None else int(row[0]) - taken
+
+    def backlog(self, taken: int) -> Backlog:
+        """What waits now."""
+        rows = self.rows(taken)
+        if not rows:
             return Backlog(0, None)
         oldest = self._database.execute(
             "select received from intake where id > ? order by id limit 1", (taken,)
         ).fetchone()
-        return Backlog(row[0] - taken, oldest[0])
+        return Backlog(rows, oldest[0])
 
     def close(self) -> None:
         """Close the file."""
@@ -88,11 +96,11 @@ class IntakeReader:
 
 
 @dataclass(eq=False)
-class _Row:
-    """A submission on its way to disk; `id` or `error` is set when `done`."""
+class _Bundle:
+    """Submissions on their way to disk; `ids` or `error` is set when `done`."""
 
-    submission: Submission
-    id: int = 0
+    submissions: Sequence[Submission]
+    ids: Sequence[int] = ()
     error: Exception | None = None
     done: bool = False
 
@@ -117,8 +125,15 @@ class IntakeWriter:
         self._wake = wake
         # Guards the database: held by the one thread that writes.
         self._writing = threading.Lock()
-        self._rows: queue.SimpleQueue[_Row] = queue.SimpleQueue()
-        self._never_reuse_ids()
+        self._brought: queue.SimpleQueue[_Bundle] = queue.SimpleQueue()
+        self._begun = False
+        try:
+            self._never_reuse_ids()
+        except sqlite3.Error as error:
+            # A disk that is full is no reason not to answer what can be read; the
+            # first row tries again.
+            if fault_of(error) is None:
+                raise
 
     def _never_reuse_ids(self) -> None:
         # intake.db may be newer, or restored and older, than log.db. A row with an id
@@ -135,57 +150,66 @@ class IntakeWriter:
                     "insert into sqlite_sequence (name, seq) values ('intake', ?)",
                     (taken,),
                 )
+        self._begun = True
 
     def put(self, submission: Submission) -> int:
         """Write a row; its id, once it is on disk."""
-        row = _Row(submission)
-        self._rows.put(row)
-        with self._writing:
-            while not row.done:
-                self._write(self._gather())
-        if row.error is not None:
-            raise row.error
-        return row.id
+        return self.put_all([submission])[0]
 
-    def _gather(self) -> list[_Row]:
-        group: list[_Row] = []
-        while len(group) < _GROUP:
+    def put_all(self, submissions: Sequence[Submission]) -> Sequence[int]:
+        """Write rows, all or none; their ids in order, once they are on disk."""
+        brought = _Bundle(submissions)
+        self._brought.put(brought)
+        with self._writing:
+            while not brought.done:
+                self._write(self._gather())
+        if brought.error is not None:
+            raise brought.error
+        return brought.ids
+
+    def _gather(self) -> list[_Bundle]:
+        group: list[_Bundle] = []
+        while sum(len(one.submissions) for one in group) < _GROUP:
             try:
-                group.append(self._rows.get_nowait())
+                group.append(self._brought.get_nowait())
             except queue.Empty:
                 break
         return group
 
-    def _write(self, group: Sequence[_Row]) -> None:
+    def _write(self, group: Sequence[_Bundle]) -> None:
         # A crash before the commit: nobody was promised anything. After it: the rows
         # are found by the sequencer, whether it was woken or not.
         try:
             self._insert(group)
             self._wake()
         except Exception as error:  # noqa: BLE001 - each request that waits must know
-            for row in group:
-                row.error = error
-        for row in group:
-            row.done = True
+            for one in group:
+                one.error = error
+        for one in group:
+            one.done = True
 
-    def _insert(self, group: Sequence[_Row]) -> None:
+    def _insert(self, group: Sequence[_Bundle]) -> None:
+        if not self._begun:
+            self._never_reuse_ids()
         taken = self._taken()
         with transaction(self._database):
             self._database.execute("delete from intake where id <= ?", (taken,))
-            for row in group:
-                one = row.submission
-                cursor = self._database.execute(
-                    "insert into intake"
-                    " (envelope, envelope_sha256, conflict_accepted, received)"
-                    " values (?, ?, ?, ?)",
-                    (
-                        one.envelope,
-                        one.envelope_sha256,
-                        int(one.conflict_accepted),
-                        one.received,
-                    ),
-                )
-                row.id = int(cursor.lastrowid or 0)
+            for one in group:
+                one.ids = [self._insert_row(row) for row in one.submissions]
+
+    def _insert_row(self, row: Submission) -> int:
+        cursor = self._database.execute(
+            "insert into intake"
+            " (envelope, envelope_sha256, conflict_accepted, received)"
+            " values (?, ?, ?, ?)",
+            (
+                row.envelope,
+                row.envelope_sha256,
+                int(row.conflict_accepted),
+                row.received,
+            ),
+        )
+        return int(cursor.lastrowid or 0)
 
     def close(self) -> None:
         """Close the file."""

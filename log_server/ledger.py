@@ -9,6 +9,7 @@ from pathlib import Path
 
 from log_server import store
 from log_server.batch import Batch, Sealed
+from log_server.index_rows import KEPT_BATCHES
 from log_server.store import (
     CheckpointRow,
     Decision,
@@ -22,9 +23,9 @@ from pcrlog.index_keys import key_hash
 from pcrlog.note import VerifierKey
 
 _WAL_PAGES = 16_000
-KEPT_BATCHES = 64
-"""Nodes of the index trie stay for so many batches after they were replaced: whoever
-answers from an older root can go on."""
+_CACHE_KIB = 64 << 10
+"""Of memory for pages of log.db: keys are hashes, so each lies on another page, and a
+batch finds many of those that the last one has read."""
 
 
 class Ledger:
@@ -38,6 +39,7 @@ class Ledger:
         self._database = connect(path, read_only=False)
         # Not in the middle of a commit that somebody waits for, but in `tidy`.
         self._database.execute(f"pragma wal_autocheckpoint = {_WAL_PAGES}")
+        self._database.execute(f"pragma cache_size = -{_CACHE_KIB}")
         found = self.snapshot().name()
         if found != (vkey.name, str(vkey)):
             message = f"log.db is of {found[1]}, but the key is {vkey}"
@@ -97,18 +99,28 @@ class Ledger:
 
     def _write_index(self, batch: Batch) -> None:
         many = self._database.conn.executemany
+        update = batch.update
         many(
-            "insert into index_entry (key_hash, idx) values (?, ?)",
-            [(key, index) for key, found in batch.index.items() for index in found],
+            "insert into index_entry (key_hash, idx, value) values (?, ?, ?)",
+            [
+                (key, index, update.values.get(key) if index == found[-1] else None)
+                for key, found in sorted(update.lists.items())
+                for index in found
+            ],
         )
-        # A leaf that moves down is born again, unchanged.
+        # In order: neighbours share pages of the file.
         many(
-            "insert into trie_node (hash, node) values (?, ?) on conflict do nothing",
-            sorted(batch.update.born.items()),
+            "insert into trie_page_before (batch, number, hashes) values (?, ?, ?)",
+            [(batch.number, *row) for row in sorted(update.before.items())],
         )
         many(
-            "insert into dead_node (batch, hash) values (?, ?)",
-            [(batch.number, name) for name in sorted(batch.update.died)],
+            "insert into trie_page (number, hashes) values (?, ?)"
+            " on conflict (number) do update set hashes = excluded.hashes",
+            sorted(update.pages.items()),
+        )
+        self._database.execute(
+            "delete from trie_page_before where batch <= ?",
+            (batch.number - KEPT_BATCHES,),
         )
         many(
             "insert into given (key_hash, statements) values (?, ?)"
@@ -148,19 +160,11 @@ class Ledger:
         )
         self._database.execute(f"pragma synchronous = {store.DURABLE}")
 
-    def tidy(self, batch: int) -> None:
-        """Drop trie nodes that died long before `batch`; move the WAL into the file.
+    def tidy(self) -> None:
+        """Move the WAL into the file.
 
         A snapshot that still reads older pages keeps what it reads: SQLite sees to it.
         """
-        dead = (batch - KEPT_BATCHES,)
-        with transaction(self._database):
-            self._database.execute(
-                "delete from trie_node where hash in"
-                " (select hash from dead_node where batch <= ?)",
-                dead,
-            )
-            self._database.execute("delete from dead_node where batch <= ?", dead)
         self._database.execute("pragma wal_checkpoint(passive)").fetchall()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
+from log_server.bodies import BATCH, LINES, NDJSON
 from log_server.problems import BY_SLUG, CONTENT_TYPE, PROBLEMS, TYPE
 from log_server.responses import JSON
 from pcrlog import limits
@@ -97,6 +98,8 @@ _HEALTH = _object(
         "waiting": _INDEX,
         "oldest_waiting": _INDEX,
         "quorum_missing": _INDEX,
+        "clock": _STRING,
+        "disk": _STRING,
         "witnesses": {"type": "array", "items": _STANDING},
     }
 )
@@ -152,7 +155,8 @@ def _get(
             "operationId": name,
             "summary": summary,
             "parameters": list(parameters),
-            "responses": {**answers, **_problems([*problems, "internal"])},
+            # Where 503 is an answer, it says more than `storage` would.
+            "responses": {**_problems([*problems, "internal", "storage"]), **answers},
         }
     }
 
@@ -160,7 +164,7 @@ def _get(
 _SUBMIT: Node = {
     "post": {
         "operationId": "submit",
-        "summary": "Submit one envelope; doing it again is always safe",
+        "summary": "Submit one envelope, or many; doing it again is always safe",
         "parameters": [
             _query(
                 "wait",
@@ -175,19 +179,35 @@ _SUBMIT: Node = {
         ],
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": {"type": "object"}}},
+            "content": {
+                JSON: {"schema": {"type": "object"}},
+                NDJSON: {"schema": _STRING},
+            },
             "description": f"The envelope's bytes, at most {limits.ENVELOPE}; stored as"
-            " they are.",
+            f" they are. Or a batch, an envelope a line, each ended by LF: at most"
+            f" {LINES} lines and {BATCH} bytes. A batch that is refused is refused"
+            " whole, and nothing of it taken in; else it is answered 200, with a line"
+            " for each line, in order: {index, sha256} when it is published,"
+            " {envelope_sha256, sha256, state} with the state `waiting` when a decision"
+            " is promised, or a problem (with `retry_after` in seconds, if the same"
+            " will be taken later). `wait` and `conflict` are for all of them. An"
+            " identity counts once it is published: not yet for its own batch."
+            " No Content-Encoding.",
         },
         "responses": {
             "201": _answer("Published, with its .tlog-proof", JSON, _RECEIPT),
-            "200": _answer("The statement stood in the log already", JSON, _RECEIPT),
+            "200": {
+                "description": "The statement stood in the log already; or the answer"
+                " to a batch",
+                "content": {JSON: {"schema": _RECEIPT}, NDJSON: {"schema": _STRING}},
+            },
             "202": _answer("A decision is promised", JSON, _PROMISE),
             **_problems(
                 [
                     *("malformed", "parameter", "not-authorised", "conflict", "frozen"),
-                    *("too-large", "media-type", "unknown-kind", "wrong-log"),
-                    *("revocation-target", "measurement-full", "busy", "internal"),
+                    *("late", "too-large", "media-type", "unknown-kind", "wrong-log"),
+                    *("revocation-target", "measurement-full", "busy", "too-often"),
+                    *("internal", "storage"),
                 ]
             ),
         },

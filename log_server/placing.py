@@ -17,20 +17,31 @@ _AT_ONCE = 8
 
 
 class Placer:
-    """Writes files, for one thread."""
+    """Writes files, for one thread.
 
-    def __init__(self) -> None:
+    Args:
+        mark: ends the names that files have before they get theirs; two who write in
+            one folder at a time must not have the same one.
+    """
+
+    def __init__(self, mark: str = "new") -> None:
         self._pool = ThreadPoolExecutor(_AT_ONCE, "fsync")
+        self._mark = mark
 
     def write(self, files: Mapping[Path, bytes]) -> None:
         """Bring the bytes of files to disk, under no name that anybody reads."""
-        for _ in self._pool.map(_write, files.keys(), files.values()):
+        hidden = [self._hidden(path) for path in files]
+        for _ in self._pool.map(_write, hidden, files.values()):
             pass
 
     def name(self, files: Iterable[Path]) -> None:
         """Give files that were written their names, in this order."""
         for path in files:
-            _hidden(path).replace(path)
+            self._hidden(path).replace(path)
+
+    def _hidden(self, path: Path) -> Path:
+        """Where a file is written before it is put in place; no path of a tile."""
+        return path.with_name(f".{path.name}.{self._mark}")
 
     def close(self) -> None:
         """End the threads."""
@@ -39,12 +50,7 @@ class Placer:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _hidden(path).open("wb") as file:
+    with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _hidden(path: Path) -> Path:
-    """Where a file is written before it is put in place; no path of a tile."""
-    return path.with_name(f".{path.name}.new")

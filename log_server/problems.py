@@ -14,6 +14,7 @@ import http
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from log_server.disk import DiskError
 from pcrlog.encoding import encode_json
 from pcrlog.errors import MalformedError, PcrlogError, UncheckedError, VerificationError
 
@@ -42,15 +43,32 @@ class FullError(PcrlogError):
 
 
 class BusyError(PcrlogError):
-    """Too many statements wait already."""
+    """Too many statements wait already; again after `seconds`."""
+
+    seconds = 1
+
+
+class TooOftenError(PcrlogError):
+    """Too many statements came from one address or by one identity.
+
+    `seconds` is after how long as many will be taken.
+    """
+
+    def __init__(self, message: str, seconds: int = 1) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class TooLargeError(PcrlogError):
-    """The body of a request is larger than an envelope may be."""
+    """An envelope, or the body of a request, is larger than it may be."""
 
 
 class MediaTypeError(PcrlogError):
-    """The body of a request is not declared to be JSON."""
+    """The body of a request is not declared to be JSON, or it is encoded."""
+
+
+class LateError(PcrlogError):
+    """The body of a request takes too long to come."""
 
 
 class ParameterError(PcrlogError):
@@ -91,17 +109,19 @@ class Problem:
         """The URI that programs compare."""
         return TYPE + self.slug
 
+    def members(self, detail: str) -> dict[str, object]:
+        """What to answer with."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": detail,
+            "advice": self.advice,
+        }
+
     def body(self, detail: str) -> bytes:
         """The JSON to answer with."""
-        return encode_json(
-            {
-                "type": self.type,
-                "title": self.title,
-                "status": self.status,
-                "detail": detail,
-                "advice": self.advice,
-            }
-        )
+        return encode_json(self.members(detail))
 
 
 _S = http.HTTPStatus
@@ -167,6 +187,13 @@ PROBLEMS: tuple[Problem, ...] = (
         _S.METHOD_NOT_ALLOWED,
     ),
     Problem(
+        "late",
+        408,
+        "The body took too long to come",
+        "Submit again: it is always safe. A slow line takes smaller batches.",
+        LateError,
+    ),
+    Problem(
         "conflict",
         409,
         "Another release of this version names other registers",
@@ -184,16 +211,17 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem(
         "too-large",
         413,
-        "The body is larger than an envelope may be",
+        "The envelope, or the batch, is larger than it may be",
         "An envelope has at most 32,768 bytes; keep texts elsewhere and name them by"
-        " {uri, sha256}.",
+        " {uri, sha256}. A batch has at most 1,000 lines and 8 MiB: send several.",
         TooLargeError,
     ),
     Problem(
         "media-type",
         415,
-        "The body is not declared to be JSON",
-        "Send the envelope itself with Content-Type: application/json.",
+        "The body is not declared to be JSON, or it is encoded",
+        "Send the envelope itself with Content-Type: application/json, or one a line"
+        " with application/x-ndjson; with no Content-Encoding.",
         MediaTypeError,
     ),
     Problem(
@@ -241,6 +269,14 @@ PROBLEMS: tuple[Problem, ...] = (
         BusyError,
     ),
     Problem(
+        "too-often",
+        429,
+        "Too many statements from one address or by one identity",
+        "Wait as many seconds as Retry-After, or `retry_after` in a batch, says and"
+        " submit again: it is always safe.",
+        TooOftenError,
+    ),
+    Problem(
         "internal",
         500,
         "The server made a mistake",
@@ -253,6 +289,14 @@ PROBLEMS: tuple[Problem, ...] = (
         "The log cannot answer now",
         "Try again in a few seconds; what was promised a decision is not lost.",
         UnavailableError,
+    ),
+    Problem(
+        "storage",
+        503,
+        "The log's disk is full, or fails",
+        "Nothing was promised. Submit again later: it is always safe. What could be"
+        " read before can be read from the tiles.",
+        DiskError,
     ),
 )
 
@@ -272,6 +316,11 @@ def problem_of(error: PcrlogError) -> Problem:
         if kind in _BY_CAUSE:
             return _BY_CAUSE[kind]
     return BY_SLUG["internal"]
+
+
+def retry_after(error: PcrlogError) -> int | None:
+    """Seconds after which to submit again what was refused so; None: never mind."""
+    return error.seconds if isinstance(error, BusyError | TooOftenError) else None
 
 
 def problem_of_status(status: int) -> Problem:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from log_server.batch import Batch
@@ -10,8 +11,6 @@ from log_server.store import Snapshot
 from pcrlog import merkle, trie
 from pcrlog.authority import Authority
 
-_CACHED_NODES = 200_000
-"""About 50 MB: all of the trie of a small log, the upper half of a large one."""
 _CACHED_LISTS = 50_000
 
 
@@ -26,7 +25,7 @@ class Hashing:
         self._known: OrderedDict[bytes, hashlib._Hash] = OrderedDict()
 
     def extended(
-        self, snapshot: Snapshot, hashed_key: bytes, indices: list[int]
+        self, snapshot: Snapshot, hashed_key: bytes, indices: Sequence[int]
     ) -> "hashlib._Hash":
         """The hash of a list with `indices` appended; what is kept stays as it was."""
         if hashed_key in self._known:
@@ -48,30 +47,6 @@ class Hashing:
             self._known.popitem(last=False)
 
 
-class Nodes:
-    """The trie nodes used lately."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
-
-    def get(self, snapshot: Snapshot, name: bytes) -> bytes:
-        """A node, from memory or log.db."""
-        found = self._known.get(name)
-        if found is None:
-            found = self._known[name] = snapshot.trie_node(name)
-        return found
-
-    def remember(self, update: trie.Update) -> None:
-        """Take over an update, after its commit."""
-        for name in update.died:
-            self._known.pop(name, None)
-        self._known.update(update.born)
-        if len(self._known) > _CACHED_NODES:
-            # The oldest half: dicts keep the order of insertion.
-            keep = list(self._known.items())[_CACHED_NODES // 2 :]
-            self._known = dict(keep)
-
-
 @dataclass
 class Progress:
     """Where the sequencer stands: after the last committed batch.
@@ -90,7 +65,6 @@ class Progress:
     taken: int
     authority: Authority
     hashing: Hashing = field(default_factory=Hashing)
-    nodes: Nodes = field(default_factory=Nodes)
 
     @classmethod
     def load(cls, snapshot: Snapshot) -> "Progress":
@@ -117,7 +91,6 @@ class Progress:
     def advance(self, batch: Batch) -> None:
         """Move on after `batch` was committed."""
         self.taken = batch.taken
-        self.nodes.remember(batch.update)
         self.hashing.remember(batch.grown)
         if batch.sealed is not None:
             self.batch = batch.number

@@ -82,7 +82,6 @@ def sequence(
         tree=draft.tree,
         leaves=tuple(draft.leaves),
         tiles={place: bytes(hashes) for place, hashes in draft.tiles.items()},
-        index=dict(draft.hashed_keys()),
         update=update,
         grown=grown,
         given_more=draft.given_more,
@@ -120,7 +119,8 @@ class Sequencer:
         intake: reads intake.db.
         publisher: writes the files.
         signer: the log's key.
-        clock: unix seconds.
+        clock: unix seconds that are fit for a seal, told the time of the last one (or
+            0); see `clock_check.ClockCheck`.
         step: see `Step`.
     """
 
@@ -131,7 +131,7 @@ class Sequencer:
         publisher: Publisher,
         signer: NoteSigner,
         *,
-        clock: Callable[[], int],
+        clock: Callable[[int], int],
         step: Step = lambda _name: None,
     ) -> None:
         self._ledger = ledger
@@ -154,7 +154,7 @@ class Sequencer:
             self._ledger.snapshot(),
             self.progress,
             rows,
-            self._clock(),
+            self.now(),
             idle_seal=idle_seal,
             freeze=freeze,
         )
@@ -172,11 +172,19 @@ class Sequencer:
             self._tidy()
         return len(rows)
 
+    def now(self) -> int:
+        """Unix seconds, fit for the next seal.
+
+        Raises:
+            ClockError: they are not; nothing was judged, and the next round may do it.
+        """
+        return self._clock(0 if self.progress.frozen else self.progress.time)
+
     def rest(self) -> None:
         """Do what nobody waits for; whoever comes meanwhile has to wait for it."""
         if self._untidy >= _TIDY_WHEN_IDLE:
             self._tidy()
 
     def _tidy(self) -> None:
-        self._ledger.tidy(self.progress.batch)
+        self._ledger.tidy()
         self._untidy = 0

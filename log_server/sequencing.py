@@ -4,6 +4,10 @@ It ends with its parent: the lifeline is a pipe whose other end only the parent 
 It takes no signals meant for a terminal or a service: a batch in flight is finished
 first. Only for witnesses it does not wait then: what is committed and lacks their
 quorum is published by the next start.
+
+A fault of the disk ends it as any error does, but is told to the parent, which starts
+the next one: what is in memory may be ahead of the disk, and what is on disk is all
+that counts (`tending`).
 """
 
 import functools
@@ -14,24 +18,42 @@ import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from log_server.config import Config
+from log_server.clock_check import ClockError, Refusal
+from log_server.config import Config, Settings
 from log_server.direct import open_sequencer
+from log_server.disk import fault_of
 from log_server.sequencer import Sequencer, Step
 from log_server.wake import Bell
 from log_server.witnesses import EndedError, Patience
+from pcrlog.encoding import printable
 from pcrlog.errors import PcrlogError
 
+_WORDS = 1000
 _LONGEST_SLEEP = 60
 """Seconds until the clock is looked at again: it may have been set meanwhile."""
+_REFUSED = 1
+"""Seconds until a clock that is refused is looked at again."""
 _SILENCE = 0.2
 """Seconds without a ring until it is time for `Sequencer.rest`: whoever submits one
 statement after the other, each when the last is published, must not meet it."""
 
 
 def run_sequencer(
-    config: Config, clock: Callable[[], int], lifeline: Connection
+    config: Config,
+    clock: Callable[[], int],
+    lifeline: Connection,
+    telling: Connection,
+    again: bool,  # noqa: FBT001 - arguments of a process have no names
 ) -> None:
-    """Sequence until the lifeline ends (the target of the process)."""
+    """Sequence until the lifeline ends (the target of the process).
+
+    Args:
+        config: which log.
+        clock: unix seconds.
+        lifeline: of whose other end the parent is the only holder.
+        telling: takes the words for a fault of the disk, before the end by one.
+        again: such a fault ended the last one.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # Held from the first call on: to have the bell is to be alive (wake.is_heard). That
@@ -40,30 +62,39 @@ def run_sequencer(
     bell = functools.cache(lambda: Bell(config.wake))
     patience = Patience(math.inf, ended=lifeline.poll, waiting=bell)
     try:
-        with open_sequencer(config, clock, _crash_for_tests(), patience) as sequencer:
-            _sequence_until(lifeline, bell(), sequencer, config, clock)
+        with open_sequencer(
+            config, clock, _crash_for_tests(), patience, settle=again
+        ) as sequencer:
+            _sequence_until(lifeline, bell(), sequencer, config)
     except EndedError:
         return
-    except PcrlogError as error:
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is not None:
+            telling.send_bytes(printable(str(fault), _WORDS).encode())
+            sys.exit(fault.exit_code)
+        if not isinstance(error, PcrlogError):
+            raise
         sys.stderr.write(f"sequencer: {error}\n")
         sys.exit(error.exit_code)
 
 
 def _sequence_until(
-    lifeline: Connection,
-    bell: Bell,
-    sequencer: Sequencer,
-    config: Config,
-    clock: Callable[[], int],
+    lifeline: Connection, bell: Bell, sequencer: Sequencer, config: Config
 ) -> None:
     settings, progress = config.settings, sequencer.progress
+    refusal = Refusal(config.clock_refused)
     sleep: float = 0
     while not bell.wait(sleep, [lifeline.fileno()]):
-        heartbeat = progress.time + settings.heartbeat - clock()
-        busy = sequencer.round() > 0
-        if not busy and heartbeat <= 0 and not progress.frozen:
-            sequencer.round(idle_seal=True)
-            busy = True
+        try:
+            busy, heartbeat = _turn(sequencer, settings)
+        except ClockError as error:
+            # It is told and waited for: to end would be to start again without
+            # anything left to compare the clock with.
+            refusal.tell(error)
+            sleep = _REFUSED
+            continue
+        refusal.withdraw()
         if busy:
             # More may wait already; it may have to gather for a while, unheard.
             sleep = 0
@@ -76,6 +107,17 @@ def _sequence_until(
             sleep = (
                 _LONGEST_SLEEP if progress.frozen else min(heartbeat, _LONGEST_SLEEP)
             )
+
+
+def _turn(sequencer: Sequencer, settings: Settings) -> tuple[bool, int]:
+    """A round if one is due: whether it was, and the seconds to the next heartbeat."""
+    progress = sequencer.progress
+    heartbeat = progress.time + settings.heartbeat - sequencer.now()
+    busy = sequencer.round() > 0
+    if not busy and heartbeat <= 0 and not progress.frozen:
+        sequencer.round(idle_seal=True)
+        busy = True
+    return busy, heartbeat
 
 
 def _crash_for_tests() -> Step:

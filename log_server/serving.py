@@ -4,10 +4,12 @@
      ├── web worker: HTTP, intake.db
      └── sequencer: the log's key, log.db, public/
 
-Both children hold one end of a pipe, the lifeline; the other end is in this process
+Each child holds one end of a pipe, its lifeline; the other end is in this process
 alone, and closes with it, whatever ends it. If the web worker dies, Granian ends; if
 the sequencer dies, a thread here ends Granian; then what is left is stopped, in the
-order that loses nothing: first who takes statements in, then who decides them.
+order that loses nothing: first who takes statements in, then who decides them. Only a
+sequencer that its disk has failed is started again (`tending`), and the web worker goes
+on meanwhile: it is told over its lifeline what is wrong.
 """
 
 import asyncio
@@ -16,30 +18,43 @@ import functools
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.context import SpawnContext
 from typing import Any
 
-from granian.constants import Interfaces
+from flask import Flask
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from log_server.app import create_app
+from log_server.app import Services, create_app
+from log_server.bridge import Bridge, Scope, Transport
 from log_server.config import Config
 from log_server.direct import exclusively
-from log_server.sequencing import run_sequencer
-from log_server.wake import is_heard
+from log_server.disk import DamagedError, Trouble, fault_of
+from log_server.tending import Tended, telling
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
 
 Clock = Callable[[], int]
 
 _MEANT = frozenset({UsageError.exit_code, VerificationError.exit_code})
+_DISK_SECONDS = 1
+"""Until a database that cannot be opened is tried again."""
 _STOP_SECONDS = 40
 """Longer than any request may wait (submit_api.LONGEST_WAIT)."""
+_CONNECTIONS, _OTHER_FILES = 16_384, 512
+"""Open at once, idle or not, if the system allows so many files; and files beside."""
+_BACKLOG = 4096
+_HEAD_BYTES = 32_768
+_HEAD_MILLISECONDS = 30_000
+"""A head has so much room and time; so long, too, may a connection be idle."""
 _LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {
@@ -81,30 +96,15 @@ def serve(config: Config, host: str, port: int, clock: Clock) -> None:
         asyncio.run(_require_free(host, port))
         multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
-        reader, writer = context.Pipe(duplex=False)
-        sequencer = _start_sequencer(context, config, clock, reader)
+        sequencer = Tended(context, config, clock)
         try:
-            _serve_web(config, host, port, clock, (sequencer, reader))
+            if not sequencer.start():
+                _raise_died("the sequencer did not start", sequencer.status)
+            _serve_web(config, host, port, clock, (sequencer, context))
         finally:
-            config.serving.unlink(missing_ok=True)
-            writer.close()
-            sequencer.join(_STOP_SECONDS)
-            if sequencer.is_alive():
-                sequencer.kill()
-
-
-def _start_sequencer(
-    context: SpawnContext, config: Config, clock: Clock, lifeline: Connection
-) -> SpawnProcess:
-    sequencer = context.Process(
-        target=run_sequencer, args=(config, clock, lifeline), name="sequencer"
-    )
-    sequencer.start()
-    while not is_heard(config.wake):
-        sequencer.join(0.01)
-        if sequencer.exitcode is not None:
-            _raise_died("the sequencer did not start", sequencer.exitcode)
-    return sequencer
+            with contextlib.suppress(OSError):
+                config.serving.unlink()
+            sequencer.close(_STOP_SECONDS)
 
 
 def _raise_died(what: str, exit_code: object) -> None:
@@ -117,31 +117,30 @@ def _serve_web(
     host: str,
     port: int,
     clock: Clock,
-    children: "tuple[SpawnProcess, Connection]",
+    beside: tuple[Tended, SpawnContext],
 ) -> None:
-    """Run Granian until a signal or a death."""
-    sequencer, lifeline = children
+    """Run Granian until a signal or a death, beside a sequencer."""
+    sequencer, context = beside
+    lifeline, line = context.Pipe(duplex=False)
     server = MPServer(
         "log_server.app",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
         websockets=False,
-        blocking_threads=config.settings.threads,
-        backpressure=2 * config.settings.threads,
+        backlog=_BACKLOG,
+        backpressure=_connections(),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES
+        ),
         workers_kill_timeout=_STOP_SECONDS,
         log_level=LogLevels.error,
         log_dictconfig=_LOGGING,
     )
-    ending = threading.Event()
-
-    def follow_sequencer() -> None:
-        sequencer.join()
-        if not ending.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
-
+    end = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
     # From a hook: before it, Granian does not heed a signal yet.
-    server.on_startup(threading.Thread(target=follow_sequencer, daemon=True).start)
+    server.on_startup(functools.partial(sequencer.follow, telling(line), end))
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server.on_startup(
         threading.Thread(
@@ -155,23 +154,72 @@ def _serve_web(
         if not server.interrupt_signal:
             _raise_died("the web process died", error.code)
     finally:
-        ending.set()
-    if sequencer.exitcode is not None:
-        _raise_died("the sequencer died", sequencer.exitcode)
+        line.close()
+    if sequencer.status is not None:
+        _raise_died("the sequencer died", sequencer.status)
 
 
-def _load_app(config: Config, clock: Clock, lifeline: Connection) -> Any:  # noqa: ANN401 - a WSGI callable, for Granian
+def _connections() -> int:
+    """How many connections may be open at once: as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(hard, _CONNECTIONS + _OTHER_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(_OTHER_FILES, min(most, _CONNECTIONS + _OTHER_FILES) - _OTHER_FILES)
+
+
+class _Worker:
+    """What Granian serves: it calls these three by their names."""
+
+    def __init__(self, config: Config, app: Flask) -> None:
+        self._services: Services = app.extensions["pcrlog"]
+        files, registry = self._services.files, self._services.registry
+        self._bridge = Bridge(app, files, config.settings.threads, registry)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._bridge.pass_by(loop)
+
+    async def __rsgi__(self, scope: Scope, transport: Transport) -> None:
+        await self._bridge.answer(scope, transport)
+
+    def __rsgi_del__(self, _loop: object) -> None:
+        self._bridge.close()
+        self._services.close()
+        # All is answered and on disk. Threads of Granian's may still want the
+        # interpreter, and panic if it is ending meanwhile.
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _load_app(config: Config, clock: Clock, lifeline: Connection) -> Any:  # noqa: ANN401 - an RSGI application, for Granian
     """Make the application, in the web worker."""
+    trouble = Trouble(clock)
 
-    def end_with_parent() -> None:
+    def listen() -> None:
         with contextlib.suppress(EOFError, OSError):
-            lifeline.recv_bytes()
+            while True:
+                trouble.sequencer = lifeline.recv_bytes().decode()
         # Nobody is left who could stop this process in order. What was answered is on
         # disk; what was not, was not promised.
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, name="lifeline", daemon=True).start()
-    return create_app(config, clock=clock)
+    threading.Thread(target=listen, name="lifeline", daemon=True).start()
+    return _Worker(config, _make_app(config, clock, trouble))
+
+
+def _make_app(config: Config, clock: Clock, trouble: Trouble) -> Flask:
+    """The application, as soon as the disk lets it open its databases.
+
+    Whoever asks meanwhile has to wait. A disk that fails later is answered for.
+    """
+    while True:
+        try:
+            return create_app(config, clock=clock, trouble=trouble)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None or isinstance(fault, DamagedError):
+                raise
+        time.sleep(_DISK_SECONDS)
 
 
 async def _require_free(host: str, port: int) -> None:

@@ -11,10 +11,18 @@ from prometheus_client.core import (
     Metric,
 )
 
+from log_server.clock_check import Refusal
 from log_server.config import Config
+from log_server.disk import Trouble, fault_of
 from log_server.openapi import document
+from log_server.problems import problem_of
 from log_server.registrar import root_keyid
-from log_server.responses import parameters, respond, respond_json
+from log_server.responses import (
+    parameters,
+    respond,
+    respond_json,
+    respond_problem,
+)
 from log_server.standing import Standing, Standings
 from log_server.store import Store
 from log_server.submissions import Submissions
@@ -30,7 +38,8 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 class Health:
     """How the server is: `ok` is what /healthz answers 200 for.
 
-    `seal_age`, `oldest_waiting` and `quorum_missing` are in seconds.
+    `seal_age`, `oldest_waiting` and `quorum_missing` are in seconds; `clock` says why
+    the sequencer refuses it, `disk` what is wrong there; each is empty if nothing is.
     """
 
     ok: bool
@@ -41,6 +50,8 @@ class Health:
     waiting: int
     oldest_waiting: int
     quorum_missing: int
+    clock: str
+    disk: str
     witnesses: tuple[Standing, ...]
 
 
@@ -53,11 +64,13 @@ class Status:
         store: Store,
         submissions: Submissions,
         clock: Callable[[], int],
+        trouble: Trouble,
     ) -> None:
         self._config = config
         self._store = store
         self._submissions = submissions
         self._clock = clock
+        self._trouble = trouble
 
     def health(self) -> Health:
         """How the server is now."""
@@ -74,9 +87,11 @@ class Status:
         late = not -_LATE_SECONDS <= age <= latest and not frozen
         told = self._told()
         missing = told.missing(now)
+        clock = Refusal.read(self._config.clock_refused)
+        disk = self._trouble.words()
         return Health(
             ok=sequencer
-            and not late
+            and not (late or clock or disk)
             and max(waited, missing) <= _LATE_SECONDS
             and not any(one.alarm for one in told.members),
             sequencer=sequencer,
@@ -86,6 +101,8 @@ class Status:
             waiting=backlog.rows,
             oldest_waiting=waited,
             quorum_missing=missing,
+            clock=clock,
+            disk=disk,
             witnesses=told.members,
         )
 
@@ -104,6 +121,8 @@ class Status:
             ("oldest_waiting_seconds", health.oldest_waiting, "Age of the oldest"),
             ("sequencer_up", int(health.sequencer), "Whether the sequencer runs"),
             ("frozen", int(health.frozen), "Whether the log is frozen"),
+            ("clock_refused", bool(health.clock), "Whether the clock is refused"),
+            ("disk_fault", bool(health.disk), "Whether the disk is full, or fails"),
         ):
             yield GaugeMetricFamily(f"pcrlog_{name}", words, value=value)
         yield from self._collect_witnesses()
@@ -176,7 +195,14 @@ def blueprint(
     @routes.get("/healthz")
     def healthz() -> Response:
         parameters(request, ())
-        health = status.health()
+        try:
+            health = status.health()
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            # Whoever asks this runs the server, and is told which file it is.
+            return respond_problem(problem_of(fault), str(fault))
         return respond_json(asdict(health), status=200 if health.ok else 503)
 
     @routes.get("/metrics")

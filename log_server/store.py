@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from log_server.index_rows import IndexRows
 from pcrlog.errors import UsageError
 from pcrlog.index_keys import key_hash
 from pcrlog.merkle import Node
@@ -177,17 +178,17 @@ class Snapshot:
         )
         return 0 if row is None else _int(row[0])
 
-    def trie_node(self, name: bytes) -> bytes:
-        """The node of the index trie with this hash.
+    def index_at(self, checkpoint: CheckpointRow | None) -> IndexRows:
+        """The index as it is in the seal of a checkpoint; None: before there was one.
 
         Raises:
-            LookupError: it is not kept (any more).
+            LookupError: the checkpoint is older than what is kept.
         """
-        row = self._one("select node from trie_node where hash = ?", name)
-        if row is None:
-            message = f"trie node {name.hex()} is missing from log.db; run fsck"
-            raise LookupError(message)
-        return _blob(row[0])
+        newest = self.checkpoint()
+        if newest is None or checkpoint is None:
+            return IndexRows(self._database, 0, range(0))
+        later = range(checkpoint.batch + 1, newest.batch + 1)
+        return IndexRows(self._database, checkpoint.size, later)
 
     def search(self, word: str, most: int, seen: int) -> tuple[list[int], bool]:
         """Entries with a word that begins with `word`, newest first.
@@ -231,11 +232,15 @@ class Snapshot:
             "select level, idx, hashes from tile order by level, idx"
         )
 
-    def index_rows(self) -> Iterator[tuple[bytes, int]]:
-        """(key hash, index) of the whole index, ascending."""
+    def index_rows(self) -> Iterator[tuple[bytes, int, bytes | None]]:
+        """(key hash, index, value if there is one) of the whole index, ascending."""
         yield from self._database.execute(
-            "select key_hash, idx from index_entry order by key_hash, idx"
+            "select key_hash, idx, value from index_entry order by key_hash, idx"
         )
+
+    def trie_pages(self) -> Iterator[tuple[int, bytes]]:
+        """(number, hashes) of every page of the newest index trie."""
+        yield from self._database.execute("select number, hashes from trie_page")
 
     def given_rows(self) -> Iterator[tuple[bytes, int]]:
         """(key hash, number of releases and passes)."""

@@ -5,56 +5,78 @@
     202  a decision is promised: {sha256, envelope_sha256, status_url}
     4xx  refused, by the rules of admission.py
 
+A batch (bodies.py) is always answered 200, or refused whole with nothing taken in. The
+answer is again application/x-ndjson, a line for each line, in order:
+
+    {index, sha256}                       published
+    {envelope_sha256, sha256, state}      a decision is promised; `state` is "waiting"
+    {type, title, status, ...}            refused: a problem; `retry_after` in seconds,
+                                          where the same will be taken later
+
 URLs in answers are relative to the request's, so that a log works below any prefix.
 """
 
-import threading
+from collections.abc import Sequence
 
 from flask import Blueprint, Request, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from prometheus_client import CollectorRegistry, Counter
 
+from log_server.bodies import NDJSON, is_batch, read_batch, read_envelope
 from log_server.bundles import leaf_at, proof_of
 from log_server.problems import (
     BY_SLUG,
-    BusyError,
-    MediaTypeError,
     NoSubmissionError,
     ParameterError,
-    TooLargeError,
+    problem_of,
+    retry_after,
 )
-from log_server.responses import decimal, parameters, respond_json, respond_problem
+from log_server.rates import Rates
+from log_server.responses import (
+    decimal,
+    parameters,
+    respond,
+    respond_json,
+    respond_problem,
+)
 from log_server.store import Snapshot, Store
 from log_server.submissions import Outcome, Submissions
-from pcrlog import limits
-from pcrlog.encoding import decode_hex, sha256
+from pcrlog.encoding import decode_hex, encode_json, sha256
 from pcrlog.envelope import Envelope
-from pcrlog.errors import MalformedError
+from pcrlog.errors import MalformedError, PcrlogError
 
 DEFAULT_WAIT = 5
 LONGEST_WAIT = 30
-_JSON = "application/json"
 _HASH_SIZE = 32
 
 
-def blueprint(submissions: Submissions, store: Store, threads: int) -> Blueprint:
-    """The routes, in a server of so many threads."""
+def blueprint(
+    submissions: Submissions, store: Store, rates: Rates, registry: CollectorRegistry
+) -> Blueprint:
+    """The routes."""
     routes = Blueprint("submit", __name__, url_prefix="/api/v1")
-    # A body takes a thread for as long as it takes to come: half of them always answer.
-    readers = threading.BoundedSemaphore(max(1, threads // 2))
+    statements = Counter(
+        "pcrlog_statements",
+        "Statements submitted, by what was answered: a state, or the problem",
+        ("answer",),
+        registry=registry,
+    )
 
     @routes.post("/entries")
     def submit() -> Response:
-        if not readers.acquire(blocking=False):
-            message = "too many bodies are on their way"
-            raise BusyError(message)
-        try:
-            envelope = read_body(request)
-        finally:
-            readers.release()
+        in_batch = is_batch(request)
         wait, conflict_accepted = _options(request)
-        outcome = submissions.submit(
-            envelope, conflict_accepted=conflict_accepted, seconds=wait
+        envelopes = read_batch(request) if in_batch else [read_envelope(request)]
+        rates.take_for_address(request.environ, len(envelopes))
+        outcomes = submissions.submit_all(
+            envelopes, conflict_accepted=conflict_accepted, seconds=wait
         )
+        for outcome in outcomes:
+            statements.labels(_word(outcome)).inc()
+        if in_batch:
+            return _answer_lines(outcomes)
+        [outcome], [envelope] = outcomes, envelopes
+        if isinstance(outcome, PcrlogError):
+            raise outcome
         return _answer(store, outcome, envelope)
 
     @routes.get("/submissions/<digest>")
@@ -73,30 +95,6 @@ def blueprint(submissions: Submissions, store: Store, threads: int) -> Blueprint
     return routes
 
 
-def read_body(incoming: Request) -> bytes:
-    """The body, an envelope at most.
-
-    Raises:
-        MediaTypeError: not declared to be JSON. No form of another web page can send
-            that without being asked first (CORS).
-        TooLargeError: longer than an envelope may be.
-    """
-    if incoming.mimetype != _JSON:
-        message = f"Content-Type is {incoming.mimetype!a}, want {_JSON}"
-        raise MediaTypeError(message)
-    # Werkzeug cuts a chunked body off at its limit without a word, so it is given one
-    # byte more than we take.
-    incoming.max_content_length = limits.ENVELOPE + 1
-    message = f"body has over {limits.ENVELOPE} bytes"
-    try:
-        body: bytes = incoming.stream.read(limits.ENVELOPE + 1)
-    except RequestEntityTooLarge as error:
-        raise TooLargeError(message) from error
-    if len(body) > limits.ENVELOPE:
-        raise TooLargeError(message)
-    return body
-
-
 def _options(incoming: Request) -> tuple[int, bool]:
     found = parameters(incoming, ("wait", "conflict"))
     [wait] = found.get("wait", [str(DEFAULT_WAIT)])
@@ -105,6 +103,18 @@ def _options(incoming: Request) -> tuple[int, bool]:
         message = f"conflict is {conflict!a}, want accept"
         raise ParameterError(message)
     return decimal("wait", wait, LONGEST_WAIT), conflict == "accept"
+
+
+def _word(outcome: Outcome | PcrlogError) -> str:
+    if isinstance(outcome, PcrlogError):
+        return problem_of(outcome).slug
+    if outcome.index is not None:
+        return "known" if outcome.known else "published"
+    decided = outcome.decision
+    return "waiting" if decided is None else decided.problem or "waiting"
+
+
+# --- one ------------------------------------------------------------------------------
 
 
 def _answer(store: Store, outcome: Outcome, envelope: bytes) -> Response:
@@ -117,7 +127,7 @@ def _answer(store: Store, outcome: Outcome, envelope: bytes) -> Response:
     digest = outcome.envelope_sha256.hex()
     url = f"submissions/{digest}"
     promise = {
-        "sha256": sha256(Envelope.parse(envelope).payload).hex(),
+        "sha256": outcome.statement,
         "envelope_sha256": digest,
         "status_url": url,
     }
@@ -149,19 +159,35 @@ def _state(outcome: Outcome) -> dict[str, object]:
     if decision is None:
         return state | {"state": "waiting"}
     if decision.problem is not None:
-        problem = BY_SLUG[decision.problem]
-        return state | {
-            "state": "refused",
-            "problem": {
-                "type": problem.type,
-                "title": problem.title,
-                "status": problem.status,
-                "detail": decision.detail or "",
-                "advice": problem.advice,
-            },
-        }
+        problem = BY_SLUG[decision.problem].members(decision.detail or "")
+        return state | {"state": "refused", "problem": problem}
     published = outcome.index is not None
     return state | {
         "state": "published" if published else "sequenced",
         "index": decision.index,
+    }
+
+
+# --- many -----------------------------------------------------------------------------
+
+
+def _answer_lines(outcomes: Sequence[Outcome | PcrlogError]) -> Response:
+    lines = (encode_json(_line(one)) + b"\n" for one in outcomes)
+    return respond(b"".join(lines), NDJSON)
+
+
+def _line(outcome: Outcome | PcrlogError) -> dict[str, object]:
+    if isinstance(outcome, PcrlogError):
+        members = problem_of(outcome).members(str(outcome))
+        seconds = retry_after(outcome)
+        return members if seconds is None else members | {"retry_after": seconds}
+    if outcome.index is not None:
+        return {"index": outcome.index, "sha256": outcome.statement}
+    decision = outcome.decision
+    if decision is not None and decision.problem is not None:
+        return BY_SLUG[decision.problem].members(decision.detail or "")
+    return {
+        "envelope_sha256": outcome.envelope_sha256.hex(),
+        "sha256": outcome.statement,
+        "state": "waiting",
     }

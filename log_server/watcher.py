@@ -6,7 +6,7 @@ and is done only while somebody waits.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from log_server.store import Snapshot, Store
@@ -18,6 +18,31 @@ _LOOKS_PER_CHECK = 500
 
 Ready = Callable[[Snapshot], bool]
 """Whether what is waited for has come; `Snapshot` is all that is committed."""
+
+
+class Decided:
+    """A `Ready`: each of these rows is refused, or its statement published.
+
+    Asked again and again; what was found out once is remembered.
+
+    Args:
+        rows: of intake.db, each with the SHA-256 of its envelope.
+    """
+
+    def __init__(self, rows: Sequence[tuple[int, bytes]]) -> None:
+        self._last = max(row for row, _ in rows)
+        self._digests = [digest for _, digest in rows]
+        self._end: int | None = None
+
+    def __call__(self, snapshot: Snapshot) -> bool:
+        """Whether it has come to that."""
+        if snapshot.taken() < self._last:
+            return False
+        if self._end is None:
+            decisions = [snapshot.decision(digest) for digest in self._digests]
+            indices = [d.index for d in decisions if d and d.index is not None]
+            self._end = max(indices, default=-1) + 1
+        return self._end <= snapshot.published_size()
 
 
 @dataclass(eq=False)

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from monitor import subtries
 from monitor.index_rows import Rows, packed
 from monitor.nodes import Nodes
-from monitor.subtries import DEPTH, FIRST, NOTHING, Top
-from pcrlog import trie
+from monitor.subtries import DEPTH, FIRST, Top
+from pcrlog import subtries, trie
 from pcrlog.encoding import sha256
 from pcrlog.index_keys import key_hash, keys_of_payload, payload_of
 from pcrlog.seal import FIRST_BYTE as SEAL_FIRST_BYTE
+from pcrlog.subtries import NOTHING
 from pcrlog.trie import KEY_SIZE
 
 _BITS = 8 * KEY_SIZE

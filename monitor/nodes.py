@@ -8,7 +8,8 @@ walk has to be given.
 
 from collections.abc import Callable, Sequence
 
-from monitor.subtries import FIRST, HEADS, NOTHING, Top, leaf_node, subtrie
+from monitor.subtries import FIRST, Top
+from pcrlog.subtries import HEADS, NOTHING, leaf_node, subtrie
 from pcrlog.trie import KEY_SIZE
 
 Leaf = tuple[bytes, bytes]

@@ -1,12 +1,9 @@
 """The hashes of an index trie, kept where the next root needs them, and nowhere else.
 
-The shape of the trie (pcrlog/trie.py) depends on the set of its keys alone, so its root
-needs no nodes under their hashes: `subtrie` makes the root of the few leaves that share
-their first bits, and `Top` keeps one hash for every prefix of up to DEPTH bits, in a
-binary heap of fixed size. A prefix that no key has holds 32 zero bytes, which no hash
-is; one with keys on one side alone has the hash of that side: so paths are compressed
-without a thought. Setting a key costs DEPTH hashes at most, and keys that share a path
-share them too.
+The root of the trie needs no nodes under their hashes (pcrlog/subtries.py). `Top` keeps
+one hash for every prefix of up to DEPTH bits, in a binary heap of fixed size, and zeros
+for a prefix that no key has. Setting a key costs DEPTH hashes at most, and keys that
+share a path share them too.
 
 >>> top = Top()
 >>> top.set(0b11, bytes([1]) * 32)
@@ -16,79 +13,16 @@ share them too.
 """
 
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 
+from pcrlog.subtries import HEADS, NOTHING
 from pcrlog.trie import EMPTY_ROOT, KEY_SIZE
 
 DEPTH = 18
 """Bits of a prefix: 2**18 of them take 16 MiB, whatever the size of the log."""
 FIRST = 1 << DEPTH
 """Number of the first of the longest prefixes; a prefix p of d bits is 2**d + p."""
-NOTHING = bytes(32)
-"""In place of the hash of a subtrie without keys."""
-_BITS = 8 * KEY_SIZE
-_LENGTH = bytes([KEY_SIZE])
-_ONE_BYTE = 0x80
-HEADS = tuple(
-    b"\x01" + (bytes([bit]) if bit < _ONE_BYTE else bytes([bit, 1]))
-    for bit in range(_BITS)
-)
-"""What an inner node that branches at a bit begins with, before its two hashes."""
-
-
-def leaf_hash(key: bytes, value: bytes) -> bytes:
-    """Hash of a trie's leaf: 32 bytes of key, 32 of value."""
-    return sha256(leaf_node(key, value)).digest()
-
-
-def leaf_node(key: bytes, value: bytes) -> bytes:
-    """The bytes under that hash."""
-    return b"\x00" + _LENGTH + key + _LENGTH + value
-
-
-def subtrie(leaves: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The root over leaves (key, leaf hash), ascending by key, each key once.
-
-    Two neighbours part at the first bit in which they differ; a node is complete when
-    the next pair parts further up. So one walk from left to right makes all nodes.
-    """
-    if not leaves:
-        return NOTHING
-    open_: list[tuple[int, bytes]] = []
-    key, node = leaves[0]
-    before = int.from_bytes(key)
-    for key, leaf in leaves[1:]:
-        here = int.from_bytes(key)
-        bit = _BITS - (before ^ here).bit_length()
-        while open_ and open_[-1][0] > bit:
-            at, left = open_.pop()
-            node = sha256(HEADS[at] + left + node).digest()
-        open_.append((bit, node))
-        before, node = here, leaf
-    for at, left in reversed(open_):
-        node = sha256(HEADS[at] + left + node).digest()
-    return node
-
-
-def join(row: Sequence[bytes], depth: int) -> bytes:
-    """The root over 2**n neighbouring subtries, whose common prefix has `depth` bits.
-
-    Each is a hash, or NOTHING.
-    """
-    levels = len(row).bit_length() - 1
-    for at in range(depth + levels - 1, depth - 1, -1):
-        row = [node(at, row[i], row[i + 1]) for i in range(0, len(row), 2)]
-    return row[0]
-
-
-def node(bit: int, left: bytes, right: bytes) -> bytes:
-    """Hash of two subtries that part at `bit`; either may be NOTHING."""
-    if left == NOTHING:
-        return right
-    if right == NOTHING:
-        return left
-    return sha256(HEADS[bit] + left + right).digest()
 
 
 class Top:

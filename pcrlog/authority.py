@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pcrlog.entry import Entry
 from pcrlog.errors import VerificationError
-from pcrlog.keys import PublicKey
+from pcrlog.keys import Owed, PublicKey
 from pcrlog.predicates import (
     REGISTRAR,
     Audit,
@@ -87,15 +87,22 @@ class Authority:
             VerificationError: nobody with this key may say this here.
             UncheckedError: signed by a key of an unknown algorithm.
         """
-        accepted = self._judge(entry)
+        accepted, owed = self._judge(entry)
+        for one in owed:
+            one.verify()
         if accepted is not None:
             self._remember(accepted)
 
     def judge(self, entry: Entry) -> None:
         """The same, without remembering: would `accept` take this entry?"""
-        self._judge(entry)
+        for one in self.judge_unverified(entry):
+            one.verify()
 
-    def _judge(self, entry: Entry) -> _Accepted | None:
+    def judge_unverified(self, entry: Entry) -> tuple[Owed, ...]:
+        """As `judge`, but for the signatures, which the caller owes: the dear part."""
+        return self._judge(entry)[1]
+
+    def _judge(self, entry: Entry) -> tuple[_Accepted | None, tuple[Owed, ...]]:
         predicate = entry.predicate
         if predicate.log != self.origin:
             message = (
@@ -105,14 +112,12 @@ class Authority:
             raise VerificationError(message)
         if not isinstance(predicate, Identity):
             self._check_speaker(entry, predicate)
-            self._check_signatures(entry, {})
-            return None
+            return None, self._owed(entry, {})
         accepted = self._judge_identity(entry, predicate)
         self._check_keys(accepted)
         # Only entry 0 is signed by a key that nobody has seen before.
         own = {key.keyid: key.key for key in predicate.keys}
-        self._check_signatures(entry, own)
-        return accepted
+        return accepted, self._owed(entry, own)
 
     # --- questions -------------------------------------------------------------------
 
@@ -223,13 +228,19 @@ class Authority:
             )
             raise VerificationError(message)
 
-    def _check_signatures(self, entry: Entry, own: Mapping[str, bytes]) -> None:
-        for keyid, signature in entry.envelope.signatures.items():
-            key = self._loaded.get(keyid)
-            if key is None:
-                key = PublicKey.from_spki(self._keys.get(keyid) or own[keyid])
-            key.verify(signature, entry.envelope.signed)
-            self._loaded[keyid] = key
+    def _owed(self, entry: Entry, own: Mapping[str, bytes]) -> tuple[Owed, ...]:
+        signed = entry.envelope.signed
+        signatures = entry.envelope.signatures.items()
+        return tuple(Owed(self._key(k, own), one, signed) for k, one in signatures)
+
+    def _key(self, keyid: str, own: Mapping[str, bytes]) -> PublicKey:
+        key = self._loaded.get(keyid)
+        if key is None:
+            known = self._keys.get(keyid)
+            key = PublicKey.from_spki(known or own[keyid])
+            if known is not None:  # what an unverified entry brings is not kept
+                self._loaded[keyid] = key
+        return key
 
     # --- identities ------------------------------------------------------------------
 

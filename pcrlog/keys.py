@@ -105,6 +105,22 @@ class PublicKey(Struct, frozen=True):
             raise VerificationError(text) from error
 
 
+class Owed(Struct, frozen=True):
+    """A signature that is still to be verified; until then nothing rests on it."""
+
+    key: PublicKey
+    signature: bytes
+    message: bytes
+
+    def verify(self) -> None:
+        """Check it; any number of threads may, at once.
+
+        Raises:
+            VerificationError: it does not verify.
+        """
+        self.key.verify(self.signature, self.message)
+
+
 _UNKNOWN = "unknown key algorithm: expected Ed25519 or ECDSA P-256; upgrade pcrlog?"
 
 

@@ -17,7 +17,7 @@ import http.client
 import ipaddress
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -37,6 +37,10 @@ ATTESTATION_ANSWER = 65_536
 """A document in hex, generously."""
 ANSWER = 131_072
 """A log's answer to a submission: an envelope's proof, or a problem."""
+BATCH_LINES, BATCH_BYTES = 1_000, 8 << 20
+"""What a log takes at once."""
+_ANSWER_LINE = 8_192
+"""A log's answer to one envelope of a batch: a place, a promise or a problem."""
 _WORDS = 1_000
 """Characters of a problem that are told."""
 _PAUSES = (0.2, 1.0)
@@ -92,6 +96,21 @@ class Promised(Struct, frozen=True):
     envelope_sha256: str
 
 
+class _Batch(bytes):
+    """A body of many envelopes, a line each; plain bytes are one envelope."""
+
+    __slots__ = ()
+
+
+class _Line(_Problem):
+    """What a log answers to an envelope of a batch: one of three, by its members."""
+
+    index: int | None = None
+    sha256: str = ""
+    envelope_sha256: str | None = None
+    status: int = 0
+
+
 class _Submission(Struct, frozen=True):
     """What a log says of an earlier submission."""
 
@@ -140,6 +159,43 @@ class Client:
             return _decode(body, Promised)
         raise _refusal(self.url, path, status, body)
 
+    def submit_many(
+        self,
+        envelopes: Sequence[bytes],
+        *,
+        wait: int = 5,
+        accept_conflict: bool = False,
+    ) -> list[Placed | Promised | PcrlogError]:
+        """Hand in many envelopes, in batches; what became of each, in order.
+
+        Args:
+            envelopes: the bytes of each. None of them holds a line feed.
+            wait: seconds that the log may take over each batch.
+            accept_conflict: releases that contradict others are meant.
+
+        Returns:
+            For each what `submit` returns, without a proof, or what it would raise.
+
+        Raises:
+            RefusedError: the log takes no batches, or not this one.
+            TransportError: no answer; handing all in again is safe.
+        """
+        query = f"?wait={wait}" + "&conflict=accept" * accept_conflict
+        path = f"api/v1/entries{query}"
+        found: list[Placed | Promised | PcrlogError] = []
+        for batch in _batches(envelopes):
+            body = _Batch(b"".join(one + b"\n" for one in batch))
+            most = _ANSWER_LINE * len(batch)
+            status, answer = self._send("POST", path, body, most, longer=wait)
+            if status != _OK:
+                raise _refusal(self.url, path, status, answer)
+            lines = answer.split(b"\n")
+            if lines.pop() or len(lines) != len(batch):
+                message = f"{self.url} did not answer each of {len(batch)} envelopes"
+                raise TransportError(message)
+            found += [_of_line(_decode(line, _Line)) for line in lines]
+        return found
+
     def submission(self, envelope_sha256: str) -> int | None:
         """The index that an envelope's statement was published at; None: not yet.
 
@@ -179,7 +235,8 @@ class Client:
         if self._session is None:
             self._session = connection.new_session()
         where = f"{self.url}/{path}"
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        kind = "x-ndjson" if isinstance(body, _Batch) else "json"
+        headers = {} if body is None else {"Content-Type": f"application/{kind}"}
         try:
             for _ in range(_REDIRECTS):
                 with self._session.request(
@@ -218,6 +275,30 @@ def _decode(body: bytes, kind: type[T]) -> T:
         why = printable(str(error))
         message = f"the log's answer is not what its interface promises: {why}"
         raise TransportError(message) from error
+
+
+def _batches(envelopes: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """As many at once as a log takes."""
+    batch: list[bytes] = []
+    size = 0
+    for one in envelopes:
+        if len(batch) == BATCH_LINES or (batch and size + len(one) >= BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += len(one) + 1
+    if batch:
+        yield batch
+
+
+def _of_line(line: _Line) -> Placed | Promised | PcrlogError:
+    if line.index is not None:
+        return Placed(line.index, line.sha256)
+    if line.envelope_sha256 is not None:
+        return Promised(line.sha256, line.envelope_sha256)
+    if line.status in _CLIENT_ERRORS and line.status not in _AGAIN:
+        return _refused(line, line.status)
+    return TransportError(_words(line))
 
 
 def _refusal(url: str, path: str, status: int, body: bytes) -> PcrlogError:

@@ -12,9 +12,11 @@ A proof of presence is the path from leaf to root, each step uvarint(bit) || sib
 bits strictly decreasing. A proof of absence is another leaf (uvarint(32) || key ||
 uvarint(32) || value) and its path, which the absent key would have to share.
 
-Nodes are kept under their hash and never change, so that whoever holds a root can go on
-proving against it while the next one grows. Keys are only ever added and their values
-replaced; thus a node once replaced never comes back, and a store may drop it.
+Here nodes go by their hash and never change, so that a part of a trie can be handed on
+and checked by whoever holds its root. Keys are only ever added and their values
+replaced; thus a node once replaced never comes back, and a store may drop it. A log has
+so many that it keeps hashes by place instead (pcrlog/subtries.py): same roots, same
+proofs.
 
 >>> trie = MemoryTrie()
 >>> trie.update({bytes(32): b"v" * 32})

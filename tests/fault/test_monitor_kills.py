@@ -5,7 +5,6 @@ and is killed in each of its steps in turn; a webhook that keeps what it is sent
 `PCRLOG_KILLS` says how many times (100 in CI).
 """
 
-import multiprocessing
 import os
 import random
 import time
@@ -21,12 +20,14 @@ from pcrlog.checkpoint import Checkpoint
 from pcrlog.merkle import check_consistency, prove_consistency
 from pcrlog.note import UnverifiedNote
 from tests.fault.monitor_process import STEPS, live
+from tests.support.forking import forking
 from tests.support.log_simulator import LogSimulator
 from tests.support.memory_log import MemoryLog, registers
 from tests.support.webhook import SECRET, Receiver
 from tests.unit.monitor.followed import PRODUCT, PRODUCTS, log_of
 
 KILLS = int(os.environ.get("PCRLOG_KILLS") or ("100" if "CI" in os.environ else "24"))
+CONTEXT = forking("tests.fault.monitor_process")
 _LIFE = 60
 SETTINGS = """
 format = "pcrlog-monitor/v1"
@@ -71,8 +72,6 @@ def forked(log: MemoryLog) -> MemoryLog:
 def test_no_alert_is_lost_and_no_second_history_cosigned(tmp_path: Path) -> None:
     log, draw = log_of(now=int(time.time())), random.Random(4)
     expected = [3]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.fault.monitor_process"])
     with LogSimulator(log) as simulator, Receiver() as receiver:
         config = prepare(tmp_path, log, simulator, receiver.url)
         for number in range(KILLS + 1):
@@ -87,7 +86,7 @@ def test_no_alert_is_lost_and_no_second_history_cosigned(tmp_path: Path) -> None
                 if number > KILLS // 2 and draw.random() < 0.2:
                     simulator.log = forked(log)
             dies_in = STEPS[number % len(STEPS)] if number < KILLS else "never"
-            process = context.Process(
+            process = CONTEXT.Process(
                 target=live,
                 args=(tmp_path, log.now, dies_in),
                 kwargs={"cosigns_first": bool(draw.getrandbits(1))},

@@ -243,7 +243,7 @@ def test_a_body_is_never_unpacked(client: FlaskClient, encoding: str) -> None:
         content_type=JSON,
         headers={"Content-Encoding": encoding},
     )
-    problem(answer, "malformed")
+    problem(answer, "media-type")
 
 
 # --- numbers, hashes, parameters -----------------------------------------------------

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from log_server.bundles import bundle_about
+from log_server.index_pages import prove
 from pcrlog import index_keys, trie
 from pcrlog.bundle import Bundle
 from pcrlog.errors import PcrlogError
@@ -140,10 +141,9 @@ def index(published: Published) -> Index:
     root = Seal.parse(published.leaves[-1]).root
     with published.log.snapshot() as snapshot:
         rows = itertools.groupby(snapshot.index_rows(), key=lambda row: row[0])
-        values = {key: trie.value_of(number for _, number in r) for key, r in rows}
-        ours = claims(
-            root, values, lambda key: trie.prove(snapshot.trie_node, root, key)
-        )
+        values = {key: trie.value_of(number for _, number, _ in r) for key, r in rows}
+        newest = snapshot.index_at(snapshot.checkpoint())
+        ours = claims(root, values, lambda key: prove(newest, key))
     return Index(root, values, ours)
 
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from monitor.witness import Reply, Witness
 from monitor.witness_store import NAME, WitnessStore
 from pcrlog.note import COSIGNATURE, NoteSigner
 from pcrlog.witness import SIZE_TYPE, parse_size
+from tests.support.forking import forking
 from tests.unit.monitor.witnessed import Log
 
 SIGNER = NoteSigner("w1.example/killed", bytes(range(32)), COSIGNATURE)
@@ -31,8 +31,7 @@ _SECONDS = 30
 _MOST = 400
 """Requests of an incarnation that nobody kills."""
 
-CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
+CONTEXT = forking(__name__)
 
 
 @dataclass(frozen=True)

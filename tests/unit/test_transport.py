@@ -275,6 +275,68 @@ def test_a_submission_that_was_refused_says_why(server: Server, client: Client) 
         client.submission("ab" * 32)
 
 
+# --- batches -------------------------------------------------------------------------
+
+
+def lines(*answers: object) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in answers)
+
+
+def test_each_envelope_of_a_batch_has_its_answer(
+    server: Server, client: Client
+) -> None:
+    busy = {"type": "urn:pcrlog:problem:busy", "status": 429, "title": "Busy"}
+    no = {"type": "urn:pcrlog:problem:conflict", "status": 409, "detail": "release 4"}
+    waiting = {"sha256": "cd" * 32, "envelope_sha256": "ef" * 32, "state": "waiting"}
+    placed = {"index": 7, "sha256": "ab" * 32}
+    server.then(200, lines(placed, waiting, no, busy))
+    first, second, third, fourth = client.submit_many(
+        [b"{1}", b"{2}", b"{3}", b"{4}"], wait=2, accept_conflict=True
+    )
+    assert first == Placed(7, "ab" * 32)
+    assert second == Promised("cd" * 32, "ef" * 32)
+    assert isinstance(third, RefusedError)
+    assert (third.kind, third.status) == (no["type"], 409)
+    assert isinstance(fourth, TransportError)
+    method, path, body, kind = server.asked[0]
+    assert (method, path) == ("POST", "/api/v1/entries?wait=2&conflict=accept")
+    assert (body, kind) == (b"{1}\n{2}\n{3}\n{4}\n", "application/x-ndjson")
+
+
+def test_many_envelopes_are_several_batches(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "BATCH_LINES", 2)
+    monkeypatch.setattr(transport, "BATCH_BYTES", 10)
+    placed = {"index": 7, "sha256": "ab" * 32}
+    for number in (2, 1, 1):
+        server.then(200, lines(*[placed] * number))
+    assert len(client.submit_many([b"1", b"2", b"3", b"4" * 12])) == 4
+    assert [asked[2] for asked in server.asked] == [
+        b"1\n2\n",
+        b"3\n",
+        b"4" * 12 + b"\n",
+    ]
+    assert client.submit_many([]) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", lines({"index": 1}), lines({"index": 1}) * 3, b"{}\n{}", b"x\ny\n"]
+)
+def test_a_batch_that_is_not_answered_line_by_line_is_an_error(
+    server: Server, client: Client, answer: bytes
+) -> None:
+    server.then(200, answer)
+    with pytest.raises(TransportError):
+        client.submit_many([b"1", b"2"])
+
+
+def test_a_log_that_takes_no_batches_refuses(server: Server, client: Client) -> None:
+    server.then(415, {"title": "No", "type": "media-type"})
+    with pytest.raises(RefusedError, match="No"):
+        client.submit_many([b"1"])
+
+
 # --- files ---------------------------------------------------------------------------
 
 

@@ -109,6 +109,19 @@ def test_what_takes_a_second_shows_that_it_goes_on(
     assert "asking log.example" in terminal.getvalue()
 
 
+def test_what_changes_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = attach(monkeypatch)
+    monkeypatch.setattr("cli.output._PATIENCE", 0.05)
+    with Output().progress("asking") as tell:
+        tell("1 of 3")
+        time.sleep(0.3)
+        tell("2 of 3")
+        time.sleep(0.3)
+    shown = terminal.getvalue()
+    assert "asking" not in shown
+    assert shown.index("1 of 3") < shown.index("2 of 3")
+
+
 def test_what_is_quick_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = attach(monkeypatch)
     with Output().progress("asking log.example"):

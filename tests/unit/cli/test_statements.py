@@ -8,7 +8,7 @@ from pcrlog.envelope import Envelope
 from pcrlog.predicates import Revocation
 from tests.support.memory_log import active, key, registers
 from tests.support.scene import PRODUCT
-from tests.unit.cli.world import World, problem, release_words
+from tests.unit.cli.world import URL, World, problem, release_words
 
 LOG = "--policy policy.toml"
 SECOND = key("second")
@@ -304,3 +304,93 @@ def test_a_decision_is_asked_for_until_it_is_there(
 
 def test_a_duration_has_a_form(world: World) -> None:
     assert world.run(release_words(), "--wait soon").status == 2
+
+
+# --- many ----------------------------------------------------------------------------
+
+
+def signed(world: World, number: int) -> str:
+    """So many signed releases, in files of their own; their names."""
+    names = []
+    for n in range(number):
+        words = release_words().replace("1.4.2", f"1.4.{n}")
+        assert world.run(words, f"--output r{n}.json").status == 0
+        assert world.run(f"sign r{n}.json --key acme.key -o r{n}.signed").status == 0
+        names.append(f"r{n}.signed")
+    return " ".join(names)
+
+
+def test_several_statements_are_handed_in_at_once(world: World) -> None:
+    names = signed(world, 3)
+    ran = world.run(f"submit {names} {LOG} --json")
+    assert ran.status == 0, ran.err
+    shown = json.loads(ran.out)
+    assert shown["counts"] == {"published": 3}
+    assert [one["source"] for one in shown["statements"]] == names.split()
+    assert all(one["proven"] for one in shown["statements"])
+    assert world.asked.count("POST api/v1/entries") == 1
+    again = world.run(f"submit {names} {LOG}")
+    assert again.status == 0
+    assert "3 published" in again.out or "3 known" in again.out
+
+
+def test_a_file_of_lines_is_a_batch_and_each_line_is_told(world: World) -> None:
+    names = signed(world, 2).split()
+    rows = [(world.folder / name).read_bytes() for name in names]
+    world.write("all.ndjson", b"\n".join(rows) + b"\n")
+    ran = world.run(f"submit all.ndjson --log {URL}")
+    assert ran.status == 0, ran.err
+    assert "(all.ndjson:1)" in ran.out
+    assert "(all.ndjson:2)" in ran.out
+    assert "not checked: no policy" in ran.out
+
+
+def test_one_that_is_refused_is_told_beside_the_others(world: World) -> None:
+    names = signed(world, 2)
+    rogue = release_words().replace("1.4.2", "1.4.0").replace("good.json", "rogue.json")
+    world.run(rogue, "--output x.json --conflict")
+    world.run("sign x.json --key acme.key -o x.signed")
+    ran = world.run(f"submit {names} x.signed {LOG} --json")
+    assert ran.status == 4
+    shown = json.loads(ran.out)
+    assert shown["counts"] == {"published": 2, "refused": 1}
+    assert "names other registers" in shown["statements"][2]["problem"]
+
+
+def test_what_is_not_taken_can_be_handed_in_again(world: World) -> None:
+    names = signed(world, 2)
+    world.busy = 1
+    ran = world.run(f"submit {names} {LOG}")
+    assert ran.status == 3
+    assert "not taken: " in ran.out
+    assert "Run this again" in ran.out
+    assert world.run(f"submit {names} {LOG}").status == 0
+
+
+def test_promises_of_a_batch_are_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = signed(world, 2)
+    world.patient = True
+    ran = world.run(f"submit {names} {LOG} --json")
+    assert json.loads(ran.out)["counts"] == {"published": 2}
+    waiting = (200, b'{"state":"waiting"}')
+    monkeypatch.setattr("cli.speaking._PAUSE", 0)
+    monkeypatch.setattr(world, "_submission", lambda _digest: waiting)
+    ran = world.run(f"submit {names} {LOG} --wait 0s --json")
+    assert ran.status == 3
+    assert json.loads(ran.out)["counts"] == {"waiting": 2}
+    refused = (200, b'{"state":"refused","problem":{"title":"No","type":"x"}}')
+    monkeypatch.setattr(world, "_submission", lambda _digest: refused)
+    ran = world.run(f"submit {names} {LOG}")
+    assert ran.status == 4
+    assert "refused: " in ran.out
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"{}\nx"])
+def test_a_file_of_lines_that_are_no_statements_is_refused(
+    world: World, data: bytes
+) -> None:
+    world.write("all.ndjson", data)
+    assert world.run(f"submit all.ndjson {LOG}").status == 2
+    assert "POST api/v1/entries" not in world.asked

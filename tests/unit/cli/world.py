@@ -26,7 +26,7 @@ from pcrlog.predicates import Release
 from pcrlog.proof import Proof
 from pcrlog.statement import Statement, parse
 from pcrlog.tiles import encode_bundle, parse_path
-from pcrlog.transport import Client
+from pcrlog.transport import Client, _Batch
 from tests.support.memory_log import MemoryLog, key, registers
 from tests.support.scene import (
     EVERY_SCOPE,
@@ -84,6 +84,8 @@ class World:
     patient: bool = False
     """Answer submissions with 202 and publish when asked what became of them."""
     waiting: dict[str, bytes] = field(default_factory=dict)
+    busy: int = 0
+    """So many of a batch are not taken."""
 
     def __post_init__(self) -> None:
         """Enrol everybody, write keys, registers and a policy."""
@@ -166,6 +168,8 @@ class World:
         if parts.path in self.lies:
             return self.lies[parts.path]()
         query = parse_qs(parts.query)
+        if isinstance(body, _Batch):
+            return 200, b"".join(self._line(one, query) for one in body.splitlines())
         if method == "POST":
             return self._submit(body or b"", query)
         word, *rest = parts.path.removeprefix("api/v1/").split("/")
@@ -205,6 +209,12 @@ class World:
             "proof": self._proof(index).decode(),
         }
         return 200 if known else 201, encode_json(receipt)
+
+    def _line(self, envelope: bytes, query: dict[str, list[str]]) -> bytes:
+        if self.busy:
+            self.busy -= 1
+            return problem(429, "busy", "Too many wait", "10000")[1] + b"\n"
+        return self._submit(envelope, query)[1] + b"\n"
 
     def _append(self, envelope: bytes) -> int:
         index = self.log.append(envelope)

@@ -14,7 +14,7 @@ from pcrlog.keys import SigningKey
 from pcrlog.policy import Policy
 from pcrlog.request import encode
 from tests.support.memory_log import witness
-from tests.unit.log_server.parties import ORIGIN, Log
+from tests.unit.log_server.parties import NOW, ORIGIN, Log
 
 
 def run(
@@ -24,6 +24,8 @@ def run(
 ) -> tuple[int, str, str]:
     """Exit status, standard output and error of a command."""
     monkeypatch.setattr(sys, "argv", ["pcrlog-server", *map(str, arguments)])
+    # The fixture's log was sealed then; a log is not taken up again years later.
+    monkeypatch.setattr(commands, "clock", lambda: NOW)
     with pytest.raises(SystemExit) as caught:
         commands.main()
     out, err = capsys.readouterr()
@@ -189,7 +191,7 @@ def test_fsck_says_that_nothing_is_wrong_or_what(log: Log, server: Runner) -> No
     code, out, err = server("fsck", log.config.directory)
     assert code == 4
     assert out.startswith("wrong: public/checkpoint")
-    assert "1 things are wrong" in err
+    assert "1 thing is wrong" in err
     code, out, _ = server("fsck", log.config.directory, "--json")
     assert code == 4
     assert json.loads(out)["leaves"] == 2
@@ -221,3 +223,56 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     for command in ("init", "enroll", "serve", "fsck", "freeze", "policy"):
         assert command in done.stdout
+
+
+def test_fsck_repairs_what_is_asked_and_says_what(server: Runner, log: Log) -> None:
+    folder, tile = log.config.directory, "tile/0/000.p/2"
+    (log.config.public / tile).unlink()
+    code, out, _ = server("fsck", folder, "--repair")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"repaired: public/{tile}",
+            f"{ORIGIN}: 2 leaves, everything is right now.",
+        ],
+    )
+    (log.config.public / tile).unlink()
+    code, out, _ = server("fsck", folder, "--repair", "--json")
+    assert (code, json.loads(out)) == (
+        0,
+        {"leaves": 2, "repaired": [tile], "wrong": []},
+    )
+
+
+def test_fsck_of_what_is_no_database_says_so(server: Runner, log: Log) -> None:
+    log.config.log_db.write_bytes(b"\xa5" * 65_536)
+    code, _, err = server("fsck", log.config.directory)
+    assert code == 4
+    assert "a database is damaged" in err
+
+
+def test_what_is_no_fault_of_the_disk_stays_a_crash(
+    server: Runner, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("log_server.fsck.check", fail)
+    with pytest.raises(ZeroDivisionError):
+        server("fsck", log.config.directory)
+
+
+def test_restore_tells_what_to_make_sure_of(
+    server: Runner, log: Log, tmp_path: Path
+) -> None:
+    options = ("--from", log.config.public, "--key", log.config.log_key)
+    code, out, _ = server("restore", tmp_path / "new", *options)
+    assert code == 0
+    assert f"{ORIGIN}: 2 leaves restored, nothing wrong." in out
+    assert "BEFORE YOU SERVE IT" in out
+    settings = ("--settings", log.config.directory / "log.toml", "--json")
+    code, out, _ = server("restore", tmp_path / "other", *options, *settings)
+    assert (code, json.loads(out)) == (0, {"origin": ORIGIN, "leaves": 2})
+    code, _, err = server("restore", tmp_path / "new", *options)
+    assert code == 2
+    assert "not empty" in err

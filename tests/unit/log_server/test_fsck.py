@@ -110,12 +110,28 @@ EDITS = {
         "index of key",
     ),
     "more in the index": (
-        "insert into index_entry values (zeroblob(32), 4)",
+        "insert into index_entry values (zeroblob(32), 4, null)",
         "index of key " + "00" * 32,
     ),
     "count of what is given": ("update given set statements = 9", "`given`"),
     "decision": ("update decision set idx = 5 where idx = 4", "names no statement"),
-    "trie": ("delete from trie_node", "trie node"),
+    "trie": ("update trie_page set hashes = zeroblob(256)", "trie page 1 differs"),
+    "less of the trie": ("delete from trie_page", "trie page 1 is missing"),
+    "more of the trie": (
+        "insert into trie_page values (65, zeroblob(256))",
+        "trie page 65 differs",
+    ),
+    "lost key": (
+        (
+            "delete from index_entry where key_hash ="
+            " (select key_hash from index_entry group by 1 having count(*) = 1)"
+        ),
+        "is missing",
+    ),
+    "value of a short list": (
+        "update index_entry set value = zeroblob(32)",
+        "value of key",
+    ),
 }
 
 
@@ -125,6 +141,21 @@ def test_what_is_changed_in_the_database_is_found(whole: Log, name: str) -> None
     edit(whole, sql)
     wrong = check(whole.config).wrong
     assert any(words in line for line in wrong), wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("null", "has no value"), ("zeroblob(32)", "at 43 differs")],
+)
+def test_the_value_of_a_long_list_is_checked(
+    log: Log, acme: Party, value: str, words: str
+) -> None:
+    log.queue(*(acme.release(1, f"1.0.{i}") for i in range(40)))
+    log.sequence()
+    log.accept(acme.release(1, "1.1.0"))
+    assert check(log.config).wrong == []
+    edit(log, f"update index_entry set value = {value} where value not null")  # noqa: S608 - one of the two above
+    assert any(words in line for line in check(log.config).wrong)
 
 
 def lose(path: str) -> Callable[[Log], None]:

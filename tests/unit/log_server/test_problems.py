@@ -8,10 +8,13 @@ import pytest
 from log_server.problems import (
     BY_SLUG,
     PROBLEMS,
+    BusyError,
     ConflictError,
     Problem,
+    TooOftenError,
     problem_of,
     problem_of_status,
+    retry_after,
 )
 from pcrlog import errors
 
@@ -22,6 +25,7 @@ STABLE = {
     "conflict": 409,
     "frozen": 410,
     "internal": 500,
+    "late": 408,
     "malformed": 400,
     "measurement-full": 422,
     "media-type": 415,
@@ -32,7 +36,9 @@ STABLE = {
     "not-authorised": 403,
     "parameter": 400,
     "revocation-target": 422,
+    "storage": 503,
     "too-large": 413,
+    "too-often": 429,
     "unavailable": 503,
     "unknown-kind": 422,
     "wrong-log": 422,
@@ -68,6 +74,12 @@ def test_an_error_is_answered_by_the_nearest_of_its_kinds() -> None:
     assert problem_of(errors.VerificationError("x")).slug == "not-authorised"
     assert problem_of(errors.TransportError("x")).slug == "unknown-kind"
     assert problem_of(ConflictError("x")).slug == "conflict"
+
+
+def test_what_may_pass_says_when_to_submit_again() -> None:
+    assert retry_after(BusyError("x")) == 1
+    assert retry_after(TooOftenError("x", 7)) == 7
+    assert retry_after(ConflictError("x")) is None
 
 
 def test_an_error_that_no_request_can_cause_is_a_mistake_of_ours() -> None:

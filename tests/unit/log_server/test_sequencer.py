@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from log_server.index_pages import prove
 from log_server.intake import Waiting
 from log_server.progress import Progress
 from log_server.sequencer import Sequencer, sequence
@@ -185,26 +186,8 @@ def test_long_lists_are_hashed_alike_by_old_and_new_runs(log: Log, acme: Party) 
         assert newest.index_root != known
         key = key_hash(f"v1/issuer/{acme.name}")
         indices = snapshot.indices(key)
-        proof = trie.prove(snapshot.trie_node, newest.index_root, key)
+        proof = prove(snapshot.index_at(newest), key)
         trie.check_presence(newest.index_root, key, trie.value_of(indices), proof)
-
-
-def test_old_nodes_of_the_trie_go_and_recent_roots_stay_provable(
-    log: Log, acme: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("log_server.ledger.KEPT_BATCHES", 3)
-    monkeypatch.setattr("log_server.sequencer._TIDY_WHEN_IDLE", 1)
-    with log.sequencer() as sequencer:
-        for i in range(8):
-            log.queue(acme.release(i, f"{i}.0.0"))
-            sequencer.round()
-            sequencer.rest()
-    with log.snapshot() as snapshot:
-        roots = [row.index_root for row in snapshot.checkpoints()]
-        for root in roots[-3:]:
-            trie.prove(snapshot.trie_node, root, bytes(32))
-        with pytest.raises(LookupError, match="missing"):
-            trie.prove(snapshot.trie_node, roots[2], bytes(32))
 
 
 def test_an_error_that_is_no_refusal_ends_the_round_and_writes_nothing(

@@ -26,7 +26,7 @@ def looping(log: Log, **settings: int) -> Iterator[None]:
     def run() -> None:
         with open_sequencer(config, log.clock) as sequencer:
             bell = Bell(config.wake)
-            _sequence_until(lifeline, bell, sequencer, config, log.clock)
+            _sequence_until(lifeline, bell, sequencer, config)
             bell.close()
 
     thread = threading.Thread(target=run)

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.nodes import Leaf, Nodes
-from monitor.subtries import DEPTH, Top, leaf_hash, subtrie
+from monitor.subtries import DEPTH, Top
 from pcrlog import trie
 from pcrlog.encoding import sha256
+from pcrlog.subtries import leaf_hash, subtrie
 
 KEYS = st.sets(
     st.one_of(

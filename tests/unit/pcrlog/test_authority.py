@@ -392,6 +392,22 @@ def test_to_judge_is_not_to_remember(acme: Acme) -> None:
     assert acme.keys() == ids(K1, K2)
 
 
+def test_all_but_signatures_can_be_judged_and_these_be_owed(acme: Acme) -> None:
+    authority = acme.log.authority
+    entry = parse_entry(9, with_previous(acme.log, authority.newest(ACME)))
+    owed = authority.judge_unverified(entry)
+    assert [one.key.keyid for one in owed] == list(entry.envelope.signatures)
+    for one in owed:
+        one.verify()
+    forged = dict.fromkeys(entry.envelope.signatures, b"\x00" * 64)
+    envelope = msgspec.structs.replace(entry.envelope, signatures=forged)
+    for one in authority.judge_unverified(
+        msgspec.structs.replace(entry, envelope=envelope)
+    ):
+        with refused("does not verify"):
+            one.verify()
+
+
 # --- by the registrar and a key of the name: anything ---------------------------------
 
 

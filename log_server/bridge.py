@@ -1,0 +1,336 @@
+"""Gives whole requests to the WSGI application: no client makes a thread of it wait.
+
+Granian's own WSGI gives a request to a thread as soon as it has the head, and the
+thread then waits for the body for as long as the client likes. Here the event loop
+(RSGI) reads the body first, and a thread gets what came in whole:
+
+- only of submissions, the one path that takes a body; of others none is read;
+- at most what an envelope or a batch may have: more is refused by its declared length,
+  or at the first byte too many;
+- within `_PATIENCE` seconds, and longer only as long as `_RATE` bytes a second come;
+- what all bodies hold together is bounded (`_Room`), whoever they are from: beyond
+  that, 429. Batches cannot take the room of single envelopes.
+
+All other requests pass the loop by (`Bridge.pass_by`): to go through it would make them
+a third dearer.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any, Protocol, TypeAlias
+
+from granian._granian import RSGIProtocolClosed, RSGIProtocolError
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from log_server.bodies import BATCH, NDJSON
+from log_server.files import Answer, Files
+from log_server.problems import (
+    BY_SLUG,
+    CONTENT_TYPE,
+    BusyError,
+    LateError,
+    TooLargeError,
+    problem_of,
+    retry_after,
+)
+from log_server.responses import JSON, NO_STORE, SECURITY
+from pcrlog import limits
+from pcrlog.errors import MalformedError, PcrlogError
+
+_log = logging.getLogger(__name__)
+
+Environ: TypeAlias = dict[str, Any]
+App: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+Headers: TypeAlias = list[tuple[str, str]]
+
+ENTRIES = "/api/v1/entries"
+_PATIENCE = 10.0
+"""Seconds that any body may take."""
+_RATE = 65_536
+"""Bytes a second at which a larger one has to come."""
+_SINGLE_ROOM, _BATCH_ROOM = 32 << 20, 64 << 20
+"""Bytes that all bodies hold together: of each the first 32 KiB, and what is beyond."""
+_OWN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+class Scope(Protocol):
+    """The head of a request, as RSGI gives it; its path is decoded already."""
+
+    http_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+    headers: Any
+
+
+class Transport(Protocol):
+    """A request's body, and the way back, as RSGI gives them."""
+
+    def __aiter__(self) -> Any:  # noqa: ANN401 - Granian's own
+        """The body in pieces; an empty one is the end of it, or a fault."""
+        ...
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer."""
+        ...
+
+
+class _Room:
+    """How much all bodies together may hold still; for the event loop alone."""
+
+    def __init__(self) -> None:
+        self._single, self._batch = _SINGLE_ROOM, _BATCH_ROOM
+
+    def take(self, had: int, more: int) -> None:
+        """Let a body that held `had` bytes hold `more`.
+
+        Raises:
+            BusyError: there is no room.
+        """
+        single = min(had + more, limits.ENVELOPE) - min(had, limits.ENVELOPE)
+        batch = more - single
+        if single > self._single or batch > self._batch:
+            message = "too many bodies are on their way"
+            raise BusyError(message)
+        self._single -= single
+        self._batch -= batch
+
+    def give_back(self, held: int) -> None:
+        """A body is gone."""
+        single = min(held, limits.ENVELOPE)
+        self._single += single
+        self._batch += held - single
+
+    def held(self) -> int:
+        """Bytes of all bodies."""
+        return _SINGLE_ROOM - self._single + _BATCH_ROOM - self._batch
+
+
+class Bridge:
+    """Answers what RSGI brings, by a WSGI application; `close` it in the end.
+
+    Args:
+        app: the WSGI application.
+        files: answers for what needs no application.
+        threads: how many requests the application answers at once.
+        registry: where refusals are counted.
+    """
+
+    def __init__(
+        self, app: App, files: Files, threads: int, registry: CollectorRegistry
+    ) -> None:
+        self._app = app
+        self._files = files
+        self._room = _Room()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
+        self._refused = Counter(
+            "pcrlog_bodies_refused",
+            "Submissions refused since their body was too large, too slow, or cut off",
+            ("problem",),
+            registry=registry,
+        )
+        held = Gauge(
+            "pcrlog_bodies_bytes", "Bytes of bodies in memory", registry=registry
+        )
+        held.set_function(self._room.held)
+
+    def close(self) -> None:
+        """Let the requests in flight end."""
+        self._pool.shutdown()
+
+    async def answer(self, scope: Scope, transport: Transport) -> None:
+        """Answer one request; only a submission is waited for."""
+        if scope.method == "POST" and scope.path == ENTRIES:
+            answer = await self._submit(scope, transport)
+        elif _is_in_loop():
+            answer = await self._in_thread(self._answer, scope, b"")
+        else:
+            answer = self._answer(scope, b"")
+        transport.response_bytes(*answer)
+
+    def pass_by(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let requests that take no body pass by the event loop.
+
+        Granian brings a request by `call_soon_threadsafe(run, coroutine, watcher)`. The
+        coroutine of a request without a body never waits: it is run to its end in one
+        go, for a file where it came in, else in a thread. Should Granian bring them
+        otherwise one day, nothing changes but the speed.
+        """
+        soon = loop.call_soon_threadsafe
+
+        def call(callback: Any, *args: Any, context: Any = None) -> Any:  # noqa: ANN401 - as asyncio has it
+            match args:
+                case [Coroutine() as coroutine, object(scope=scope)] if (
+                    scope.method != "POST"
+                ):
+                    if self._files.has(scope.path):
+                        return _run(coroutine)
+                    return self._pool.submit(_run, coroutine)
+            return soon(callback, *args, context=context)
+
+        loop.call_soon_threadsafe = call  # type: ignore[method-assign, assignment] # of this one loop
+
+    async def _in_thread(
+        self, function: Callable[..., Answer], *arguments: object
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, function, *arguments)
+
+    async def _submit(self, scope: Scope, transport: Transport) -> Answer:
+        body = bytearray()
+        try:
+            await self._read(scope, transport, body)
+            return await self._in_thread(self._answer, scope, bytes(body))
+        except PcrlogError as error:
+            self._refused.labels(problem_of(error).slug).inc()
+            return _refusal(error)
+        finally:
+            self._room.give_back(len(body))
+
+    async def _read(self, scope: Scope, transport: Transport, body: bytearray) -> None:
+        """Read the body into `body`.
+
+        Raises:
+            TooLargeError, LateError, BusyError, MalformedError: it is not to be had.
+        """
+        most = _most(scope)
+        text = scope.headers.get("content-length")
+        # Granian refuses what is no number, and delivers no byte more.
+        length = None if text is None else int(text)
+        if not most or length == 0:
+            return
+        if length is not None and length > most:
+            message = f"body has {length} bytes, at most {most}"
+            raise TooLargeError(message)
+        try:
+            whole = await self._gather(transport, body, most, length)
+        except TimeoutError as error:
+            message = f"{len(body)} bytes came, and the rest did not"
+            raise LateError(message) from error
+        except (RSGIProtocolClosed, RSGIProtocolError):
+            whole = False
+        if not whole:
+            message = f"body was cut off after {len(body)} bytes"
+            raise MalformedError(message)
+
+    async def _gather(
+        self, transport: Transport, body: bytearray, most: int, length: int | None
+    ) -> bool:
+        """Whether the body came whole; without a `length`, in chunks."""
+        begun = asyncio.get_running_loop().time()
+        empty = 0
+        async with asyncio.timeout_at(begun + _PATIENCE) as limit:
+            async for piece in transport:
+                self._room.take(len(body), len(piece))
+                body += piece
+                empty += not piece
+                if len(body) > most:
+                    message = f"body has over {most} bytes"
+                    raise TooLargeError(message)
+                if len(body) == length:
+                    return True
+                limit.reschedule(begun + _PATIENCE + len(body) / _RATE)
+        # An empty piece ends it; a second one was the fault that broke it off.
+        return length is None and empty == 1
+
+    def _answer(self, scope: Scope, body: bytes) -> Answer:
+        path = scope.path
+        if self._files.has(path):
+            find = scope.headers.get
+            accepted, had = find("accept-encoding", ""), find("if-none-match", "")
+            return self._files.answer(scope.method, path, accepted, had)
+        started: list[tuple[str, Headers]] = []
+
+        def start_response(status: str, headers: Headers, _exc: object = None) -> None:
+            started.append((status, headers))
+
+        try:
+            pieces = self._app(_environ(scope, body), start_response)
+            try:
+                data = b"".join(pieces)
+            finally:
+                close = getattr(pieces, "close", None)
+                if close is not None:
+                    close()
+            status, headers = started[-1]
+            return int(status[:3]), headers, data
+        except Exception:  # noqa: BLE001 - logged, and 500
+            _log.exception("%s %s failed", scope.method, scope.path)
+            return _problem("internal", "the answer could not be made")
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
+    with contextlib.suppress(StopIteration):
+        coroutine.send(None)
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _most(scope: Scope) -> int:
+    """How many bytes to take; 0 of what the application refuses by its head alone."""
+    if "content-encoding" in scope.headers:
+        return 0
+    kind = str(scope.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    return {JSON: limits.ENVELOPE, NDJSON: BATCH}.get(kind, 0)
+
+
+def _refusal(error: PcrlogError) -> Answer:
+    status, headers, body = _problem(problem_of(error).slug, str(error))
+    seconds = retry_after(error)
+    if seconds is not None:
+        headers.append(("Retry-After", str(seconds)))
+    return status, headers, body
+
+
+def _problem(slug: str, detail: str) -> Answer:
+    problem = BY_SLUG[slug]
+    body = problem.body(detail)
+    headers = [
+        ("Content-Type", CONTENT_TYPE),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", NO_STORE),
+        *SECURITY.items(),
+    ]
+    return problem.status, headers, body
+
+
+def _environ(scope: Scope, body: bytes) -> Environ:
+    host, _, port = scope.server.rpartition(":")
+    environ: Environ = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": host,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        key = _OWN.get(name) or f"HTTP_{name.upper().replace('-', '_')}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return environ
