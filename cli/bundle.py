@@ -13,8 +13,8 @@ from cli.measurements import wanted
 from cli.options import (
     LogOptions,
     json_option,
-    log_options,
     measured_options,
+    read_options,
     takes,
 )
 from cli.output import GOOD, Row, fact, following
@@ -49,7 +49,7 @@ class Fetched(Struct, frozen=True):
 
 
 @click.command("bundle")
-@log_options
+@read_options
 @click.option("--product", required=True, help="What it is about.")
 @click.option(
     "--measurement", metavar="PLATFORM/M", help="Such as aws-nitro/PCR0=sha384:HEX."
@@ -69,7 +69,7 @@ def bundle_command(session: Session, options: _Bundle) -> None:
         raise UsageError(message)
     wanted = _measurements(options)
     access = reach(session, options)
-    with session.output.progress(f"asking {access.client.url}"):
+    with session.output.progress(f"asking {access.source.url}"):
         data = access.fetch(options.product, wanted)
     files.write_new(options.output, data, force=options.force)
     bundle = Bundle.parse(data)

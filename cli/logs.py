@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cli.mirror_answers import Mirror
 from cli.options import LogOptions, load_policy
 from cli.session import Session
 from pcrlog import limits
 from pcrlog.authority import Authority
 from pcrlog.bundle import Bundle
+from pcrlog.encoding import shown
 from pcrlog.entry import Entry, read_entry
 from pcrlog.errors import UncheckedError, UsageError
 from pcrlog.measurement import PLATFORMS, Registers, spell
@@ -109,11 +111,23 @@ _NO_DEMANDS = Policy(
 class Access:
     """One log, reached; `reader` and `policy` are None if nothing is believed."""
 
-    client: Client
+    source: Client | Mirror
     origin: str
     policy: Policy | None = None
     reader: Reader | None = None
     log: Log | None = None
+
+    @property
+    def client(self) -> Client:
+        """The log itself.
+
+        Raises:
+            UsageError: this is a mirror, which takes no statements.
+        """
+        if isinstance(self.source, Client):
+            return self.source
+        message = f"{self.source.url} is a mirror: statements go to the log"
+        raise UsageError(message)
 
     @property
     def rules(self) -> Policy:
@@ -125,7 +139,7 @@ class Access:
     ) -> bytes:
         """The log's bundle for a product, as it came."""
         path = bundle_path(product, measurements, auditors)
-        return self.client(path, limits.BUNDLE)
+        return self.source(path, limits.BUNDLE)
 
     def fetch(self, product: str, measurements: Iterable[str]) -> bytes:
         """The bundle that the policy asks of a product, whose checkpoint stands."""
@@ -142,7 +156,7 @@ class Access:
 
     def lookup(self, key: str) -> View:
         """The view that answers one key."""
-        return self.open(self.client(lookup_path(key), limits.BUNDLE))
+        return self.open(self.source(lookup_path(key), limits.BUNDLE))
 
     def said(self, name: str, platform: str, measurement: str) -> View:
         """The view of all that a name says about a measurement, and of its identity.
@@ -163,7 +177,7 @@ class Access:
         if self.reader is not None:
             return self.reader.entry(index)
         try:
-            return self.client(f"api/v1/entries/{index}", limits.ENVELOPE)
+            return self.source(f"api/v1/entries/{index}", limits.ENVELOPE)
         except AbsentError as error:
             raise UncheckedError(str(error)) from error
 
@@ -205,26 +219,57 @@ def choose(policy: Policy, url: str | None) -> Log:
     raise UsageError(message)
 
 
+def log_of(policy: Policy, note: bytes) -> Log:
+    """The policy's log that a checkpoint note is of; nothing is verified.
+
+    Raises:
+        UsageError: the policy has none of that name.
+        MalformedError: not a note.
+    """
+    origin = UnverifiedNote.parse(note).text.partition("\n")[0]
+    if origin not in policy.logs:
+        known = ", ".join(policy.logs)
+        message = f"that is the log {shown(origin)}; the policy's are: {known}"
+        raise UsageError(message)
+    return policy.logs[origin]
+
+
+def source_of(options: LogOptions, policy: Policy) -> tuple[Client | Mirror, Log]:
+    """What the options name, and which of the policy's logs it is.
+
+    Raises:
+        UsageError: they name none, or two.
+        UncheckedError: there is no mirror.
+    """
+    if options.mirror is None:
+        log = choose(policy, options.log)
+        return Client(log.url), log
+    if options.log is not None:
+        message = "--log or --mirror, one of them"
+        raise UsageError(message)
+    mirror = Mirror(options.mirror)
+    return mirror, log_of(policy, mirror.note)
+
+
 def reach(session: Session, options: LogOptions) -> Access:
     """The log that the options name.
 
     Raises:
         UsageError: they name none.
     """
-    url = options.log
     if options.policy is not None:
         policy = load_policy(options.policy)
-        log = choose(policy, url)
-        client = Client(log.url)
-        reader = Reader(client, log, session.now, skew=policy.clock_skew)
-        return Access(client, log.key.name, policy, reader, log)
-    if url is None:
+        source, log = source_of(options, policy)
+        reader = Reader(source, log, session.now, skew=policy.clock_skew)
+        return Access(source, log.key.name, policy, reader, log)
+    if options.mirror is None and options.log is None:
         message = "which log? --policy FILE (or PCRLOG_POLICY), or --log URL"
         raise UsageError(message)
-    client = Client(url)
-    with session.output.progress(f"asking {url}"):
-        note = UnverifiedNote.parse(client("checkpoint", limits.NOTE))
+    source = Mirror(options.mirror) if options.mirror else Client(options.log or "")
+    with session.output.progress(f"asking {source.url}"):
+        note = UnverifiedNote.parse(source("checkpoint", limits.NOTE))
     session.output.remark(
-        f"no policy, so nothing that {url} says is checked; --policy FILE checks it"
+        f"no policy, so nothing that {source.url} says is checked; --policy FILE checks"
+        " it"
     )
-    return Access(client, note.text.partition("\n")[0])
+    return Access(source, note.text.partition("\n")[0])

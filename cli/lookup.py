@@ -15,7 +15,7 @@ from cli.options import (
     LogOptions,
     json_option,
     load_policy,
-    log_options,
+    read_options,
     takes,
 )
 from cli.output import DIM, STRONG, WARN, Row, say
@@ -63,7 +63,7 @@ class LookedUp(Struct, frozen=True):
 
 
 @click.command("lookup")
-@log_options
+@read_options
 @click.option("--measurement", metavar="PLATFORM/M", help="Releases of a measurement.")
 @click.option("--product", help="Releases of a product.")
 @click.option("--identity", metavar="NAME", help="The identities of a name.")
@@ -76,7 +76,7 @@ def lookup_command(session: Session, options: _Lookup) -> None:
 
 @click.command("identify")
 @click.argument("document")
-@log_options
+@read_options
 @json_option
 @takes(_Identify)
 def identify_command(session: Session, options: _Identify) -> None:
@@ -125,7 +125,7 @@ def _genuine(raw: bytes, policy_file: str | None) -> attestation.Document:
 
 def _show(session: Session, options: LogOptions, key: str) -> None:
     access = reach(session, options)
-    with session.output.progress(f"asking {access.client.url}"):
+    with session.output.progress(f"asking {access.source.url}"):
         indices, entries = access.lookup(key).newest(key)
     found = tuple(map(_found, entries))
     shown = LookedUp(access.origin, key, access.log is not None, indices, found)

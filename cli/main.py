@@ -26,6 +26,7 @@ COMMANDS = {
     "show": ("cli.show", "Show an entry of the log, proven to be in it."),
     "ready": ("cli.ready", "Would this policy accept these registers now?"),
     "bundle": ("cli.bundle", "Fetch what verifying offline needs, in one file."),
+    "mirror": ("cli.mirror", "Copy a whole log, verified, into a folder of files."),
     "policy": ("cli.policy", "Change, explain and check a policy file."),
     "keys": ("cli.keys", "Make and show keys."),
     "identity": ("cli.identities", "Enrol a name, change its keys, show them."),
@@ -33,7 +34,7 @@ COMMANDS = {
     "cosign": ("cli.cosign", "Publish the result of a rebuild or a review."),
     "revoke": ("cli.revoke", "Say that a release or an audit no longer stands."),
     "sign": ("cli.statements", "Sign a statement made elsewhere."),
-    "submit": ("cli.statements", "Hand a signed statement to its log."),
+    "submit": ("cli.statements", "Hand signed statements to their log."),
     "wait": ("cli.statements", "Wait for the log's decision on a submission."),
     "conformance": (
         "cli.conformance",

@@ -26,10 +26,11 @@ R = TypeVar("R")
 
 
 class LogOptions(Struct, frozen=True, kw_only=True):
-    """What `log_options` take."""
+    """What `log_options` take, and `mirror` of `read_options`."""
 
     policy: str | None = None
     log: str | None = None
+    mirror: str | None = None
 
 
 class SpeakOptions(LogOptions, frozen=True, kw_only=True):
@@ -130,6 +131,13 @@ def both(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 log_options = both(policy_option, log_option)
 """For whatever asks a log."""
+mirror_option = click.option(
+    "--mirror",
+    metavar="DIR",
+    help="Ask this copy of a log (pcrlog mirror) instead: no server, no network.",
+)
+read_options = both(policy_option, log_option, mirror_option)
+"""For whatever asks a log or a mirror of it."""
 speak_options = both(key_option, as_option, log_options, output_option, wait_option)
 """For whatever makes a statement."""
 own_options = both(key_option, name_option, log_options, output_option, wait_option)

@@ -8,7 +8,7 @@ progress go to standard error, and progress only to a terminal.
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
@@ -122,20 +122,30 @@ class Output:
         self._print([Row((("error: ", BAD),), message)], sys.stderr)
 
     @contextmanager
-    def progress(self, text: str) -> Iterator[None]:
-        """Show that something is going on, once it has taken a second."""
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show that something is going on, once it has taken a second.
+
+        What it gives is told what is going on now, if that changes.
+        """
         if self.json or not sys.stderr.isatty():
-            yield
+            yield lambda _text: None
             return
         # Imported here: a wait is a wait on the network, which costs more than this.
         import threading
 
         shown: list[Status] = []
-        timer = threading.Timer(_PATIENCE, lambda: shown.append(_spin(text)))
+        now = [text]
+        timer = threading.Timer(_PATIENCE, lambda: shown.append(_spin(now[0])))
         timer.daemon = True
         timer.start()
+
+        def tell(text: str) -> None:
+            now[0] = text
+            for status in shown:
+                status.update(text)
+
         try:
-            yield
+            yield tell
         finally:
             timer.cancel()
             timer.join()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from cli import files
 from cli.logs import Access, reach
 from cli.looking import look
-from cli.options import LogOptions, json_option, log_options, takes
+from cli.options import LogOptions, json_option, read_options, takes
 from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, say
 from cli.session import Session
 from cli.speaking import authority_of, title
@@ -63,7 +63,7 @@ class SealShown(Struct, frozen=True):
 
 @click.command("show")
 @click.argument("what", metavar="INDEX|FILE")
-@log_options
+@read_options
 @json_option
 @takes(_Show)
 def show_command(session: Session, options: _Show) -> None:
@@ -79,7 +79,7 @@ def show_command(session: Session, options: _Show) -> None:
         return
     access = reach(session, options)
     index = int(what)
-    with session.output.progress(f"asking {access.client.url}"):
+    with session.output.progress(f"asking {access.source.url}"):
         leaf = _leaf(index, access.leaf(index))
         if isinstance(leaf, Seal):
             _show_seal(session, access, index, leaf)

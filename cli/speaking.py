@@ -227,7 +227,7 @@ def hand_in(
             found = Placed(index, statement.sha256)
         else:
             found = answer
-        known, proven = _prove(access, found, envelope)
+        known, proven = prove(access, found, envelope)
     result = Published(
         title(statement), access.origin, found.index, statement.sha256, known, proven
     )
@@ -284,7 +284,7 @@ def prove_placed(
     return 0
 
 
-def _prove(access: Access, placed: Placed, envelope: bytes) -> tuple[bool, bool]:
+def prove(access: Access, placed: Placed, envelope: bytes) -> tuple[bool, bool]:
     """Whether the statement was known before, and whether its place is proven."""
     statement = sha256(Envelope.parse(envelope).payload).hex()
     if placed.sha256 != statement:

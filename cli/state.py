@@ -13,6 +13,8 @@ last leaf, and the proof that it is one ({"leaf": …, "proof": […]}, base64).
 log that goes on is convicted (pcrlog/evidence/file.py).
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from msgspec import Struct
 
@@ -25,6 +27,9 @@ from pcrlog.merkle import Proof, consistency_roots
 from pcrlog.note import UnverifiedNote
 from pcrlog.policy import Log, Quorum
 from pcrlog.verification.evidence import Memory
+
+if TYPE_CHECKING:
+    from pcrlog.evidence import File
 
 _SECRET_FOLDER = 0o700
 
@@ -113,6 +118,16 @@ class State:
         if old.size != new.size and not _is_fork(old, new, proof):
             entry = evidence.Leaves(old.size - 1, (seal.leaf,), seal.proof)
             file = evidence.BeyondFrozen(checkpoints=notes, entry=entry)
+        return self.keep(log, file)
+
+    def keep(self, log: Log, file: "File") -> str:
+        """Write evidence that convicts a log; its path.
+
+        Raises:
+            PcrlogError: it does not convict it.
+        """
+        from pcrlog import evidence
+
         data = evidence.encode(file)
         kind = evidence.verify_evidence(data, log.key).kind
         name = f"{kind}-{sha256(data).hex()[:16]}.pcrevidence"

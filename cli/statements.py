@@ -9,7 +9,8 @@ import re
 import click
 
 from cli import files, signers
-from cli.logs import reach
+from cli.batches import Given, hand_in_all
+from cli.logs import Access, reach
 from cli.options import (
     LogOptions,
     duration,
@@ -27,6 +28,9 @@ from pcrlog.errors import MalformedError, UsageError
 from pcrlog.predicates import Identity
 from pcrlog.statement import Statement, parse
 
+_NDJSON = ".ndjson"
+_LARGEST = 256 << 20
+"""Bytes of a file of statements: some 100,000 of them."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,7 +43,7 @@ class _Sign(LogOptions, frozen=True, kw_only=True):
 
 
 class _Submit(LogOptions, frozen=True, kw_only=True):
-    file: str
+    files: tuple[str, ...]
     wait: str
     conflict: bool
 
@@ -84,21 +88,26 @@ def sign_command(session: Session, options: _Sign) -> int:
 
 
 @click.command("submit")
-@click.argument("file")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @log_options
 @wait_option
 @_conflict_option
 @json_option
 @takes(_Submit)
 def submit_command(session: Session, options: _Submit) -> int:
-    """Hand a signed statement to its log."""
-    data = files.read(options.file, limits.ENVELOPE + 1).rstrip(b"\n")
-    try:
-        statement = parse(Envelope.parse(data).payload)
-    except MalformedError as error:
-        message = f"{options.file} is no signed statement ({error}); see: pcrlog sign"
-        raise UsageError(message) from error
-    return _hand_in(session, options, data, statement)
+    """Hand signed statements to their log.
+
+    A FILE is what `pcrlog sign` writes; one that is called .ndjson has such a statement
+    on each line. Of several each is decided by itself.
+    """
+    given = [one for file in options.files for one in _signed(file)]
+    if len(given) == 1:
+        return _hand_in(session, options, given[0].envelope, given[0].statement)
+    access = reach(session, options)
+    for one in given:
+        _require_log(access, one.statement, one.source)
+    plan = Plan(None, None, options.wait, options.conflict)
+    return hand_in_all(session, access, given, plan)
 
 
 @click.command("wait")
@@ -129,15 +138,43 @@ def _unsigned(file: str) -> Statement:
         raise UsageError(message) from error
 
 
+def _signed(file: str) -> list[Given]:
+    """The signed statements in a file.
+
+    Raises:
+        UsageError: there is none, or something else.
+    """
+    if not file.endswith(_NDJSON):
+        data = files.read(file, limits.ENVELOPE + 1).rstrip(b"\n")
+        return [_read_signed(data, file)]
+    lines = files.read(file, _LARGEST).rstrip(b"\n").split(b"\n")
+    if not lines[0]:
+        message = f"{file} has no lines; want a signed statement on each"
+        raise UsageError(message)
+    return [_read_signed(one, f"{file}:{n}") for n, one in enumerate(lines, 1)]
+
+
+def _read_signed(data: bytes, source: str) -> Given:
+    try:
+        return Given(source, data, parse(Envelope.parse(data).payload))
+    except MalformedError as error:
+        message = f"{source} is no signed statement ({error}); see: pcrlog sign"
+        raise UsageError(message) from error
+
+
+def _require_log(access: Access, statement: Statement, what: str) -> None:
+    if statement.predicate.log != access.origin:
+        message = (
+            f"{what} is made for {statement.predicate.log}, and {access.client.url} is"
+            f" {access.origin}"
+        )
+        raise UsageError(message)
+
+
 def _hand_in(
     session: Session, options: _Sign | _Submit, envelope: bytes, statement: Statement
 ) -> int:
     access = reach(session, options)
-    if statement.predicate.log != access.origin:
-        message = (
-            f"the statement is made for {statement.predicate.log}, and"
-            f" {access.client.url} is {access.origin}"
-        )
-        raise UsageError(message)
+    _require_log(access, statement, "the statement")
     plan = Plan(None, None, options.wait, options.conflict)
     return undecided(hand_in(session, access, envelope, plan))

@@ -17,7 +17,7 @@ from cli.options import (
     LogOptions,
     json_option,
     load_policy,
-    log_options,
+    read_options,
     takes,
 )
 from cli.output import Row
@@ -52,7 +52,7 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
 
 
 @click.command("verify")
-@log_options
+@read_options
 @click.option("--product", required=True, help="What it is meant to be.")
 @click.option(
     "--attestation", metavar="FILE", help="Its document: CBOR, base64 or hex."
@@ -174,19 +174,21 @@ def _bundle(
 ) -> bytes | None:
     """The log's answers, from the file or from the log; None if there are none."""
     if options.bundle is not None:
+        if options.mirror is not None:
+            message = "--bundle or --mirror, one of them: a bundle is all that is read"
+            raise UsageError(message)
         return files.read(options.bundle, limits.BUNDLE)
-    from cli.logs import choose
+    from cli.logs import source_of
     from pcrlog.online import wanted_bundle
-    from pcrlog.transport import Client
 
-    log = choose(policy, options.log)
+    source, _ = source_of(options, policy)
     asked = Asked(session.now, given.at, given.nonce)
     path = wanted_bundle(given.document, policy, options.product, asked)
     if path is None:
         return None  # No genuine document: nothing to ask the log about.
     try:
-        with session.output.progress(f"asking {log.url}"):
-            return Client(log.url)(path, limits.BUNDLE)
+        with session.output.progress(f"asking {source.url}"):
+            return source(path, limits.BUNDLE)
     except PcrlogError as error:
         session.output.remark(str(error))
         return None
@@ -217,6 +219,7 @@ class _Past:
         self._head: _Head | None = None
         self._log: Log | None = None
         self._data = data or b""
+        self._mirror = options.mirror
         self.memory: Memory | None = None
         if data is None:
             return
@@ -234,17 +237,19 @@ class _Past:
 
     def _proven(self, memory: Memory, log: Log, note: str) -> Memory:
         """The memory, with the hashes between the checkpoints if the log gives them."""
+        from cli.mirror_answers import Mirror
         from pcrlog.reader import Reader
         from pcrlog.transport import Client
 
-        reader = Reader(Client(log.url), log, self._session.now)
         try:
+            source = Client(log.url) if self._mirror is None else Mirror(self._mirror)
+            reader = Reader(source, log, self._session.now)
             old = open_checkpoint(UnverifiedNote.parse(memory.note), log.key)
             new = open_checkpoint(UnverifiedNote.parse(note.encode()), log.key)
             if old.size == new.size:
                 return memory
             first, second = sorted((old.size, new.size))
-            with self._session.output.progress(f"asking {log.url}"):
+            with self._session.output.progress(f"asking {source.url}"):
                 proof = reader.prefix(first, second)
         except PcrlogError:
             return memory  # `log.memory` then says that there is no proof.

@@ -162,8 +162,8 @@ class Bridge:
 
         Granian brings a request by `call_soon_threadsafe(run, coroutine, watcher)`. The
         coroutine of a request without a body never waits: it is run to its end in one
-        go, for a file where it came in, else in a thread. Should Granian bring them
-        otherwise one day, nothing changes but the speed.
+        go, for a hash tile where it came in, else in a thread. Should Granian bring
+        them otherwise one day, nothing changes but the speed.
         """
         soon = loop.call_soon_threadsafe
 
@@ -172,7 +172,7 @@ class Bridge:
                 case [Coroutine() as coroutine, object(scope=scope)] if (
                     scope.method != "POST"
                 ):
-                    if self._files.has(scope.path):
+                    if self._files.is_quick(scope.path):
                         return _run(coroutine)
                     return self._pool.submit(_run, coroutine)
             return soon(callback, *args, context=context)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINT = "/checkpoint"
 _TILES = "/tile/"
+_BUNDLES = "/tile/entries/"
 _BINARY = "application/octet-stream"
 PUBLIC_HEADERS = (
     ("Access-Control-Allow-Origin", "*"),
@@ -73,6 +74,10 @@ class Files:
     def has(path: str) -> bool:
         """Whether a path is answered here, with a file or a refusal."""
         return path == _CHECKPOINT or path.startswith(_TILES)
+
+    def is_quick(self, path: str) -> bool:
+        """Whether an answer takes microseconds: some KiB, nothing to compress."""
+        return self.has(path) and not path.startswith(_BUNDLES)
 
     def answer(self, method: str, path: str, accepted: str, had: str) -> Answer:
         """Answer for a path that is answered here.

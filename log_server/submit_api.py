@@ -40,8 +40,7 @@ from log_server.responses import (
 )
 from log_server.store import Snapshot, Store
 from log_server.submissions import Outcome, Submissions
-from pcrlog.encoding import decode_hex, encode_json, sha256
-from pcrlog.envelope import Envelope
+from pcrlog.encoding import decode_hex, encode_json
 from pcrlog.errors import MalformedError, PcrlogError
 
 DEFAULT_WAIT = 5
@@ -137,16 +136,16 @@ def _answer(store: Store, outcome: Outcome, envelope: bytes) -> Response:
 def _receipt(
     snapshot: Snapshot, index: int, outcome: Outcome, envelope: bytes
 ) -> Response:
-    leaf = leaf_at(snapshot, index)
     proof, size = proof_of(snapshot, index)
     receipt = {
         "index": index,
-        "sha256": sha256(Envelope.parse(leaf).payload).hex(),
+        "sha256": outcome.statement,
         "size": size,
         "proof": proof.encode().decode(),
     }
     # Or another envelope with the same statement came first: nothing was created.
-    status = 200 if outcome.known or leaf != envelope else 201
+    created = not outcome.known and leaf_at(snapshot, index) == envelope
+    status = 201 if created else 200
     return respond_json(
         receipt, status=status, headers={"Location": f"entries/{index}"}
     )

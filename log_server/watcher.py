@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from log_server.store import Snapshot, Store
 
@@ -16,8 +17,21 @@ _PAUSE = 0.001
 _LOOKS_PER_CHECK = 500
 """Every half second: is the sequencer still there?"""
 
-Ready = Callable[[Snapshot], bool]
-"""Whether what is waited for has come; `Snapshot` is all that is committed."""
+
+class Moment(NamedTuple):
+    """log.db as all who wait see it: what each of them asks for is read once.
+
+    `snapshot`: all that is committed. `taken`: the last row that is decided.
+    `published`: leaves.
+    """
+
+    snapshot: Snapshot
+    taken: int
+    published: int
+
+
+Ready = Callable[[Moment], bool]
+"""Whether what is waited for has come."""
 
 
 class Decided:
@@ -34,15 +48,15 @@ class Decided:
         self._digests = [digest for _, digest in rows]
         self._end: int | None = None
 
-    def __call__(self, snapshot: Snapshot) -> bool:
+    def __call__(self, now: Moment) -> bool:
         """Whether it has come to that."""
-        if snapshot.taken() < self._last:
+        if now.taken < self._last:
             return False
         if self._end is None:
-            decisions = [snapshot.decision(digest) for digest in self._digests]
+            decisions = [now.snapshot.decision(digest) for digest in self._digests]
             indices = [d.index for d in decisions if d and d.index is not None]
             self._end = max(indices, default=-1) + 1
-        return self._end <= snapshot.published_size()
+        return self._end <= now.published
 
 
 @dataclass(eq=False)
@@ -52,9 +66,9 @@ class _Waiter:
     came: bool = False
     error: Exception | None = None
 
-    def look(self, snapshot: Snapshot) -> None:
+    def look(self, now: Moment) -> None:
         try:
-            self.came = self.ready(snapshot)
+            self.came = self.ready(now)
         except Exception as error:  # noqa: BLE001 - whoever asked is to have it
             self.error = error
         if self.came or self.error is not None:
@@ -128,8 +142,9 @@ class Watcher:
 
     def _look(self, waiting: list[_Waiter]) -> None:
         with self._store.committed() as snapshot:
+            now = Moment(snapshot, snapshot.taken(), snapshot.published_size())
             for waiter in waiting:
-                waiter.look(snapshot)
+                waiter.look(now)
 
 
 def _fail(waiting: Iterable[_Waiter], error: Exception | None) -> None:

@@ -68,25 +68,25 @@ class TestWatcher:
         watcher = Watcher(store, lambda: True)
         log.queue(acme.release())
         threading.Timer(0.1, log.sequence).start()
-        assert watcher.wait(lambda now: now.published_size() == 6, 10)
+        assert watcher.wait(lambda now: now.published == 6, 10)
         watcher.close()
 
     def test_what_is_there_already_is_seen_at_once(self, store: Store) -> None:
         watcher = Watcher(store, lambda: True)
         begun = time.monotonic()
-        assert watcher.wait(lambda now: now.size == 2, 10)
+        assert watcher.wait(lambda now: now.snapshot.size == 2, 10)
         assert time.monotonic() - begun < 5
         watcher.close()
 
     def test_waiting_has_an_end(self, store: Store) -> None:
         watcher = Watcher(store, lambda: True)
-        assert not watcher.wait(lambda now: now.size == 99, 0.05)
+        assert not watcher.wait(lambda now: now.snapshot.size == 99, 0.05)
         watcher.close()
 
     def test_nobody_waits_for_a_sequencer_that_is_gone(self, store: Store) -> None:
         watcher = Watcher(store, lambda: False)
         begun = time.monotonic()
-        assert not watcher.wait(lambda now: now.size == 99, 30)
+        assert not watcher.wait(lambda now: now.snapshot.size == 99, 30)
         assert time.monotonic() - begun < 10
         watcher.close()
 
@@ -98,5 +98,7 @@ class TestWatcher:
 
         with pytest.raises(LookupError):
             watcher.wait(fail, 5)
-        assert watcher.wait(lambda now: now.size == 2, 5), "others are not affected"
+        assert watcher.wait(lambda now: now.snapshot.size == 2, 5), (
+            "others are not affected"
+        )
         watcher.close()
