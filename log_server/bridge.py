@@ -8,7 +8,7 @@ thread then waits for the body for as long as the client likes. Here the event l
 - at most what an envelope or a batch may have: more is refused by its declared length,
   or at the first byte too many;
 - within `_PATIENCE` seconds, and longer only as long as `_RATE` bytes a second come;
-- what all bodies hold together is bounded (`_Room`), whoever they are from: beyond
+- what all bodies hold together is bounded (`room`), whoever they are from: beyond
   that, 429. Batches cannot take the room of single envelopes.
 
 All other requests pass the loop by (`Bridge.pass_by`): to go through it would make them
@@ -32,13 +32,13 @@ from log_server.files import Answer, Files
 from log_server.problems import (
     BY_SLUG,
     CONTENT_TYPE,
-    BusyError,
     LateError,
     TooLargeError,
     problem_of,
     retry_after,
 )
 from log_server.responses import JSON, NO_STORE, SECURITY
+from log_server.room import Room
 from pcrlog import limits
 from pcrlog.errors import MalformedError, PcrlogError
 
@@ -54,8 +54,6 @@ _PATIENCE = 10.0
 """Seconds that any body may take."""
 _RATE = 65_536
 """Bytes a second at which a larger one has to come."""
-_SINGLE_ROOM, _BATCH_ROOM = 32 << 20, 64 << 20
-"""Bytes that all bodies hold together: of each the first 32 KiB, and what is beyond."""
 _OWN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
@@ -84,37 +82,6 @@ class Transport(Protocol):
         ...
 
 
-class _Room:
-    """How much all bodies together may hold still; for the event loop alone."""
-
-    def __init__(self) -> None:
-        self._single, self._batch = _SINGLE_ROOM, _BATCH_ROOM
-
-    def take(self, had: int, more: int) -> None:
-        """Let a body that held `had` bytes hold `more`.
-
-        Raises:
-            BusyError: there is no room.
-        """
-        single = min(had + more, limits.ENVELOPE) - min(had, limits.ENVELOPE)
-        batch = more - single
-        if single > self._single or batch > self._batch:
-            message = "too many bodies are on their way"
-            raise BusyError(message)
-        self._single -= single
-        self._batch -= batch
-
-    def give_back(self, held: int) -> None:
-        """A body is gone."""
-        single = min(held, limits.ENVELOPE)
-        self._single += single
-        self._batch += held - single
-
-    def held(self) -> int:
-        """Bytes of all bodies."""
-        return _SINGLE_ROOM - self._single + _BATCH_ROOM - self._batch
-
-
 class Bridge:
     """Answers what RSGI brings, by a WSGI application; `close` it in the end.
 
@@ -130,7 +97,7 @@ class Bridge:
     ) -> None:
         self._app = app
         self._files = files
-        self._room = _Room()
+        self._room = Room()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
         self._refused = Counter(
             "pcrlog_bodies_refused",

@@ -16,6 +16,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from pcrlog.encoding import prepare
+
 Role = Literal["witness", "index monitor"]
 
 
@@ -78,3 +80,6 @@ class Standings(Struct):
     def missing(self, now: int) -> int:
         """Seconds for which a quorum is missing at `now`; 0 if none is."""
         return 0 if self.missing_since is None else max(0, now - self.missing_since)
+
+
+prepare(Standings)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pcrlog.encoding import encode_json, format_time, printable, sha256
+from pcrlog.encoding import encode_json, format_time, prepare, printable, sha256
 from pcrlog.errors import VerificationError
 
 _LINE = 1000
@@ -292,3 +292,6 @@ class Alert(Struct, frozen=True, kw_only=True):
         if self.evidence is not None:
             lines.append(f"Evidence: {self.evidence}")
         return tuple(printable(line, _LINE) for line in lines)
+
+
+prepare(Alert)

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct, field
 
 from monitor.state import Facts, State
-from pcrlog.encoding import format_time
+from pcrlog.encoding import format_time, prepare
 from pcrlog.errors import MalformedError, PcrlogError, TransportError
 from pcrlog.exchange import Exchange
 from pcrlog.measurement import PLATFORMS
@@ -60,6 +60,9 @@ class _Kept(Struct, frozen=True):
 class _Failing(Struct, frozen=True):
     since: int
     found: str
+
+
+prepare(_Kept, _Failing)
 
 
 class _Source(Struct):

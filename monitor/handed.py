@@ -27,7 +27,7 @@ from monitor.comparison import Comparer, Comparison
 from monitor.remembered import Remembered
 from monitor.state import State, Verified
 from pcrlog.bundle import Bundle
-from pcrlog.encoding import printable
+from pcrlog.encoding import prepare, printable
 from pcrlog.errors import MalformedError, UsageError, VerificationError
 from pcrlog.evidence import FORMAT, notes_of, parse
 from pcrlog.limits import BUNDLE
@@ -54,6 +54,9 @@ class _Report(Struct):
 
 class _Format(Struct):
     format: str = ""
+
+
+prepare(_Report, _Format)
 
 
 def read_handed(path: Path) -> bytes:

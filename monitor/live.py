@@ -37,7 +37,7 @@ from monitor.alerts import Alert
 from monitor.config import Config, seconds
 from monitor.state import State
 from pcrlog import limits
-from pcrlog.encoding import format_time
+from pcrlog.encoding import format_time, prepare
 from pcrlog.errors import PcrlogError
 from pcrlog.online import wanted_bundle
 from pcrlog.reader import Fetch
@@ -70,6 +70,9 @@ class _Memory(Struct):
     unheard: int = 0
     unheard_since: int = 0
     wrong: dict[str, _Wrong] = field(default_factory=dict)
+
+
+prepare(_Memory)
 
 
 class _Enclave(Struct):

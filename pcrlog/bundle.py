@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pcrlog import limits, trie
-from pcrlog.encoding import decode_json, encode_json
+from pcrlog.encoding import decode_json, encode_json, prepare
 from pcrlog.envelope import Envelope, Signature
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE, Proof
@@ -68,6 +68,9 @@ class _Bundle(_Part, frozen=True):
     answers: Annotated[tuple[_Answer, ...], Meta(max_length=limits.BUNDLE_ANSWERS)]
     entries: Annotated[tuple[_Entry, ...], Meta(max_length=limits.BUNDLE_ENTRIES)]
     hashes: tuple[_Hash, ...]
+
+
+prepare(_Bundle)
 
 
 class Answer(Struct, frozen=True):

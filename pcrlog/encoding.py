@@ -123,12 +123,23 @@ def encode_json(value: object) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
+def prepare(*kinds: object) -> None:
+    """Let msgspec look at types that it is to read, where they are defined.
+
+    It looks at a record when it first reads one. Two threads that are the first at the
+    same time end the process (segmentation fault, msgspec 0.22); an import is one
+    thread's.
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)
+
+
 def decode_json(data: bytes, kind: type[T], *, ascii_only: bool = True) -> T:
     """A value of `kind` from its canonical JSON.
 
     Args:
         data: the JSON.
-        kind: what `msgspec` is to make of it.
+        kind: what `msgspec` is to make of it; `prepare` it where it is defined.
         ascii_only: whether strings hold printable ASCII only, as in statements.
 
     Raises:

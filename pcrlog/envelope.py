@@ -19,7 +19,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from pcrlog import limits
-from pcrlog.encoding import decode_json, encode_json
+from pcrlog.encoding import decode_json, encode_json, prepare
 from pcrlog.errors import MalformedError
 from pcrlog.keys import Signer
 
@@ -41,6 +41,9 @@ class _Envelope(Struct, frozen=True, forbid_unknown_fields=True):
     payload: bytes
     payload_type: str = field(name="payloadType")
     signatures: tuple[Signature, ...] = ()
+
+
+prepare(_Envelope)
 
 
 class Envelope(Struct, frozen=True, dict=True):

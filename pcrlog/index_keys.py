@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from pcrlog import limits
-from pcrlog.encoding import decode_base64, sha256
+from pcrlog.encoding import decode_base64, prepare, sha256
 from pcrlog.envelope import FIRST_BYTE
 from pcrlog.errors import MalformedError
 from pcrlog.measurement import PLATFORM, spell
@@ -38,6 +38,7 @@ class _Register(msgspec.Struct):
     digest: dict[str, str]
 
 
+prepare(_Register)
 _FAMILY = re.compile(r"urn:pcrlog:([a-z0-9-]{1,32}):[!-~]*")
 _NAME = re.compile(NAME)
 _PRODUCT = re.compile(PRODUCT)

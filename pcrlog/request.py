@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from pcrlog import limits
-from pcrlog.encoding import decode_json, encode_json
+from pcrlog.encoding import decode_json, encode_json, prepare
 from pcrlog.envelope import Signature, read_signatures
 from pcrlog.errors import MalformedError
 from pcrlog.keys import PublicKey, Signer
@@ -52,6 +52,9 @@ class _Request(_Part, frozen=True):
     name: Name
     keys: Annotated[tuple[_Key, ...], Meta(max_length=limits.KEYS_OF_IDENTITY)]
     rotation: _Rotation | None = None
+
+
+prepare(_Request)
 
 
 class Rotation(Struct, frozen=True):

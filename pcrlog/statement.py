@@ -35,6 +35,7 @@ from pcrlog.encoding import (
     decode_json,
     encode_json,
     parse_time,
+    prepare,
     printable,
     sha256,
     shown,
@@ -101,6 +102,7 @@ _SHAPES: dict[str, type[_Statement[Predicate]]] = {
     "urn:pcrlog:identity:v1": _Statement[Identity],
 }
 """The whole statement of each predicate type."""
+prepare(_Head, *_SHAPES.values())
 
 
 class Statement(Struct, frozen=True, dict=True):

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from pcrlog import connection
 from pcrlog.connection import HEADERS, alarm, bounded, cause, pieces
-from pcrlog.encoding import printable, sha256, shown
+from pcrlog.encoding import prepare, printable, sha256, shown
 from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
 
@@ -117,6 +117,9 @@ class _Submission(Struct, frozen=True):
     state: Literal["waiting", "sequenced", "published", "refused"]
     index: int | None = None
     problem: _Problem | None = None
+
+
+prepare(_Problem, Placed, Promised, _Line, _Submission)
 
 
 class Client:

@@ -51,7 +51,7 @@ from msgspec import Meta, Raw, Struct
 
 from pcrlog import limits
 from pcrlog.bundle import Bundle
-from pcrlog.encoding import decode_json, encode_json
+from pcrlog.encoding import decode_json, encode_json, prepare
 from pcrlog.errors import MalformedError
 from pcrlog.merkle import HASH_SIZE
 
@@ -170,6 +170,7 @@ File: TypeAlias = (
     | WrongAnswer
     | WrongIndex
 )
+prepare(File)
 
 
 def parse(data: bytes) -> File:
