@@ -1,7 +1,4 @@
-"""The guard against tests that leave this machine.
-
-Python traces nothing inside an audit hook: the guard's own paths are called directly.
-"""
+"""The guard against tests that leave this machine."""
 
 import contextlib
 import socket
