@@ -3,16 +3,23 @@
 import io
 import json
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from cli.conformance import answer_command
 from cli.ladder import check_row, rows_of
+from cli.output import Output
+from cli.policy_edit import _length
 from cli.policy_text import explain, lint
-from cli.ready import Ready, _status
+from cli.ready import Ready, _ask, _status
+from pcrlog.errors import TransportError, UsageError
 from pcrlog.policy import Policy
+from pcrlog.transport import Client
 from pcrlog.verification.checks import Check
 from tests.support.memory_log import MemoryLog
 from tests.support.scene import W1, W2, Scene
@@ -71,6 +78,30 @@ def test_a_quorum_of_one_among_several_is_weak() -> None:
     )
     policy = Policy.parse(text.encode())
     assert "weakest of the keys" in str(list(lint(policy, 0)))
+
+
+def test_a_value_without_an_end_is_no_policy() -> None:
+    with pytest.raises(UsageError, match="does not come to an end"):
+        _length([b'keys = ["a"\n', b"more\n"])
+
+
+class _Silent:
+    """A log that does not answer."""
+
+    client = Client("https://log.example")
+
+    def fetch(self, _product: str, _measurements: object) -> bytes:
+        message = "no answer"
+        raise TransportError(message)
+
+
+def test_a_log_that_does_not_answer_is_asked_again_while_there_is_time() -> None:
+    session: Any = SimpleNamespace(output=Output())
+    access: Any = _Silent()
+    now = time.monotonic()
+    assert _ask(session, access, "a/b", {}, ends=now + 60) is None
+    with pytest.raises(TransportError):
+        _ask(session, access, "a/b", {}, ends=now - 1)
 
 
 def test_questions_are_answered_line_by_line(
