@@ -22,7 +22,7 @@ from pcrlog.policy import Policy
 from pcrlog.transport import Client
 from pcrlog.verification.checks import Check
 from tests.support.memory_log import MemoryLog
-from tests.support.scene import W1, W2, Scene
+from tests.support.scene import GOOD, W1, W2, Scene
 
 ROOT = Path(__file__).parents[3]
 UNREACHED = Check(
@@ -99,9 +99,9 @@ def test_a_log_that_does_not_answer_is_asked_again_while_there_is_time() -> None
     session: Any = SimpleNamespace(output=Output())
     access: Any = _Silent()
     now = time.monotonic()
-    assert _ask(session, access, "a/b", {}, ends=now + 60) is None
+    assert _ask(session, access, "a/b", GOOD, ends=now + 60) is None
     with pytest.raises(TransportError):
-        _ask(session, access, "a/b", {}, ends=now - 1)
+        _ask(session, access, "a/b", GOOD, ends=now - 1)
 
 
 def test_questions_are_answered_line_by_line(
