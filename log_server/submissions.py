@@ -115,29 +115,16 @@ class Submissions:
         # A thread that waits answers nobody else: half of them always can.
         self._places = threading.BoundedSemaphore(config.settings.threads // 2)
 
-    def submit(
-        self, envelope: bytes, *, conflict_accepted: bool, seconds: int
-    ) -> Outcome:
-        """Take an envelope in, and wait up to `seconds` for its publication.
-
-        Raises:
-            PcrlogError: it is refused; see `admission.admit`.
-            TooOftenError: its issuer says too much.
-            BusyError: too much waits already.
-        """
-        [found] = self.submit_all(
-            [envelope], conflict_accepted=conflict_accepted, seconds=seconds
-        )
-        if isinstance(found, PcrlogError):
-            raise found
-        return found
-
     def submit_all(
         self, envelopes: Sequence[bytes], *, conflict_accepted: bool, seconds: int
     ) -> list[Outcome | PcrlogError]:
-        """The same for many, each by itself: its outcome, or what `submit` raises.
+        """Take envelopes in, and wait up to `seconds` for their publication.
 
         All that are taken in are on disk together, or none is and this raises.
+
+        Returns:
+            Of each, by itself, its outcome, or why it is refused: see admission.admit;
+            its issuer says too much (TooOftenError), too much waits (BusyError).
         """
         batch = [_Candidate(one, sha256(one)) for one in envelopes]
         taken = 0

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from log_server import enrolment
 from log_server.creation import identity_key
 from log_server.enrolment import Enrolment, prepare, submit
 from log_server.fsck import check
@@ -12,6 +13,7 @@ from pcrlog.keys import SigningKey
 from pcrlog.predicates import REGISTRAR, Identity, IdentityKey
 from pcrlog.request import Request, Rotation, encode
 from pcrlog.statement import encode as encode_statement
+from pcrlog.transport import Client, Promised
 from tests.unit.log_server.parties import (
     ISSUED,
     ORIGIN,
@@ -214,3 +216,14 @@ def test_a_key_that_was_retired_does_not_come_back_that_way(log: Log) -> None:
     again = first(log, "acme.example", lost)
     with pytest.raises(VerificationError, match="was retired"):
         submit(log.config, again.envelope, log.clock)
+
+
+def test_what_a_server_only_promises_is_not_published_yet(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.config.serving.parent.mkdir(exist_ok=True)
+    log.config.serving.write_text('{"url":"https://log.example"}')
+    promised = Promised("ab" * 32, "cd" * 32)
+    monkeypatch.setattr(Client, "submit", lambda *_one, **_more: promised)
+    with pytest.raises(UncheckedError, match="pcrlog wait cdcd"):
+        enrolment._submit_to_server(log.config, b"{}")
