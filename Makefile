@@ -57,8 +57,8 @@ DIR ?= log
 ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo serve bench fuzz storm test cov floor ci fmt lint types imports docs
-.PHONY: fuzz-if-possible wheel lock setup clean
+.PHONY: help demo serve bench bench-server fuzz storm test cov floor ci fmt lint types imports docs
+.PHONY: cluster-if-possible fuzz-if-possible wheel lock setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ serve: $(PROJECT) ## Run a log in DIR=log, ORIGIN=localhost/pcr, on LISTEN=127.0
 bench: $(DEV) ## Measure
 	@$(PY) -m bench $(ARGS)
 
+bench-server: $(DEV) ## Measure a server under load; ARGS='--entries 5000 --grown 9000' is short
+	@$(PY) -m bench.server $(ARGS)
+
 fuzz: $(VENV)/.fuzz-installed ## Attack the parsers; ARGS='document --seconds 600' chooses
 	@$(PY) -m fuzz $(ARGS)
 
@@ -83,6 +86,16 @@ $(VENV)/.fuzz-installed: requirements/fuzz.txt $(DEV)
 # They come for few systems only; their tests are skipped without them, and say so.
 fuzz-if-possible: $(DEV)
 	@$(MAKE) --silent $(VENV)/.fuzz-installed || echo 'No atheris or schemathesis here.'
+
+# The server that tests/cluster puts tiles on: in an environment of its own.
+$(VENV)/cluster/.installed: requirements/cluster.txt $(DEV)
+	@$(PYTHON) -m venv --clear $(VENV)/cluster
+	@$(VENV)/cluster/bin/python $(LOCKED) $(PIP_BINARY) -r requirements/cluster.txt
+	@touch $@
+
+# Its tests are skipped without it, and say so; in CI they fail.
+cluster-if-possible: $(DEV)
+	@$(MAKE) --silent $(VENV)/cluster/.installed || echo 'No moto here.'
 
 # --- test -----------------------------------------------------------------------------
 test: $(DEV) ## Run the tests; PYTEST_ARGS='-k note' chooses some, COVERAGE=1 measures
@@ -105,7 +118,7 @@ docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
 
 # --- check ----------------------------------------------------------------------------
-ci: fuzz-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
+ci: cluster-if-possible fuzz-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
 
 fmt: $(DEV) ## Format the code and sort its imports
 	@$(PY) -m ruff check --quiet --select I --fix $(CODE)
@@ -140,11 +153,10 @@ wheel: $(DEV) ## Build dist/*.whl and try it in an empty environment
 
 # --- upkeep ---------------------------------------------------------------------------
 # One lock for all machines (--universal), without a trace of the one that wrote it. What
-# is younger than a week waits: most bad releases are found out within days. pip is left
-# out: sqlite-utils names it, and every environment has one.
+# is younger than a week waits: most bad releases are found out within days.
 COMPILE = "$$tmp/venv/bin/uv" pip compile --quiet --no-config --universal \
   --python-version 3.11 --generate-hashes --exclude-newer '7 days' --no-header \
-  --no-emit-index-url --no-emit-find-links --no-emit-package pip \
+  --no-emit-index-url --no-emit-find-links \
   $(if $(UPGRADE),--upgrade)
 
 lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 for newer ones
@@ -152,9 +164,12 @@ lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 fo
 	$(PYTHON) -m venv "$$tmp/venv"; \
 	"$$tmp/venv/bin/python" $(LOCKED) $(PIP_BINARY) -r requirements/lock.txt; \
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt; \
+	$(COMPILE) pyproject.toml --extra postgresql -c requirements/runtime.txt -o requirements/postgresql.txt; \
+	$(COMPILE) pyproject.toml --extra s3 -c requirements/runtime.txt -o requirements/s3.txt; \
 	$(COMPILE) --group pyproject.toml:build -c requirements/runtime.txt -o requirements/build.txt; \
-	$(COMPILE) --group pyproject.toml:dev -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt; \
+	$(COMPILE) --group pyproject.toml:dev -c requirements/postgresql.txt -c requirements/s3.txt -c requirements/build.txt -o requirements/dev.txt; \
 	$(COMPILE) requirements/fuzz.in -c requirements/runtime.txt -c requirements/build.txt -c requirements/dev.txt -o requirements/fuzz.txt; \
+	$(COMPILE) requirements/cluster.in -o requirements/cluster.txt; \
 	$(COMPILE) --group pyproject.toml:lock -o requirements/lock.txt; \
 	$(COMPILE) --no-deps requirements/oracle.in -o requirements/oracle.txt
 

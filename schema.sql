@@ -1,8 +1,13 @@
 -- The whole of both databases of a log, and the one place where a table is defined.
 --
--- Two files, so that two processes never fight for one write lock: the web process alone
--- writes intake.db, the sequencer alone writes log.db, each reads the other's. Both are in
--- WAL mode with synchronous=FULL: what is committed survives the loss of power.
+-- In SQLite, two files, so that two processes never fight for one write lock: the web
+-- process alone writes intake.db, the sequencer alone writes log.db, each reads the
+-- other's. Both are in WAL mode with synchronous=FULL: what is committed survives the
+-- loss of power.
+--
+-- In PostgreSQL, one database for both: the words below are exchanged for its own (blob:
+-- bytea, integer: bigint, see log_server/schema.py), and what stands in a comment
+-- `postgresql:` is for it alone.
 --
 -- Nothing in these files is a secret, and nothing in them is believed by anybody but this
 -- server: clients check signatures and proofs. Who can write log.db can make the log
@@ -28,6 +33,9 @@ create table intake (
 
 create index intake_by_envelope on intake (envelope_sha256);
 
+-- Every row is deleted soon: vacuum by their number, not by the share of a small table.
+-- postgresql: alter table intake set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
 -- database: log.db
 
 create table log (
@@ -36,8 +44,11 @@ create table log (
   origin text not null,                 -- init; the log's name; the sequencer refuses a
                                         -- key or a configuration with another one
   vkey text not null,                   -- init; the log's public key; as `origin`
-  taken integer not null                -- sequencer; every intake row up to this id is
+  taken integer not null,               -- sequencer; every intake row up to this id is
                                         -- decided; trusted for deleting them
+  schema integer not null               -- init, upgrade; the version of all these tables
+                                        -- (log_server/schema.py); SQLite has it in
+                                        -- `user_version` of both files as well
 ) strict;
 
 create table entry (
@@ -107,13 +118,16 @@ create table checkpoint (
   time integer not null,                -- sequencer; unix seconds, as in the seal
   frozen integer not null check (frozen in (0, 1)), -- sequencer; as in the seal
   note text not null                    -- sequencer; the checkpoint, signed by the log
-                                        -- alone; no other is ever signed for this size
+                                        -- alone; no other is ever signed for this size;
+                                        -- in a standby, which has no key, without a line
+                                        -- of signature until `promote` has signed it
 ) strict;
 
 create table published (
   -- One row, once a log has begun: what /checkpoint shows. Everything that the web process
   -- answers from lies below this size. It is written after the file, and may be lost with
-  -- the power: a restart finds the file and writes it again.
+  -- the power: a restart finds the file and writes it again. Where there is no file, this is
+  -- what is shown, and it is synced.
   id integer primary key check (id = 1), -- sequencer; there is one row
   batch integer not null references checkpoint (batch), -- sequencer
   note text not null                    -- sequencer; the checkpoint with cosignatures
@@ -141,3 +155,12 @@ create table word (
   idx integer not null,                 -- sequencer; an entry's index
   primary key (word, idx)
 ) strict, without rowid;
+
+-- Who sequences, where several machines could (log_server/lease.py). One row, once anybody
+-- has. SQLite needs none: there, the lock of a file says it.
+-- postgresql: create table lease (
+-- postgresql:   id integer primary key check (id = 1), -- sequencer; there is one row
+-- postgresql:   term integer not null,  -- sequencer; one more each time that it is taken
+-- postgresql:   beat integer not null,  -- sequencer; one more each second that it works
+-- postgresql:   holder text not null    -- sequencer; its machine and process, for people
+-- postgresql: );

@@ -16,12 +16,14 @@ what costs little before what reads much:
 
 `admit` is all of them. The web process takes them in three steps, `look_at` (1 to 4),
 `Authority.judge_unverified` (5) and `check_beside` (6 to 8), since between the last two
-it verifies the signatures of many in threads.
+it verifies the signatures of many in threads; the sequencer has that done for all of a
+batch before it judges the first (`ahead`).
 """
 
 from collections.abc import Iterator
 from typing import Protocol
 
+from log_server.ahead import NOTHING, Ahead
 from log_server.problems import (
     ConflictError,
     FrozenError,
@@ -81,26 +83,39 @@ def admit(
     *,
     conflict_accepted: bool,
     now: int,
+    ahead: Ahead = NOTHING,
 ) -> Entry | int:
     """The entry that `envelope` becomes at index `view.size`, judged by all rules.
 
     Instead, the index under which the same statement already stands.
+
+    Args:
+        envelope: as submitted.
+        view: the log before it.
+        authority: who may say what there.
+        conflict_accepted: rule 8 is not asked.
+        now: unix seconds.
+        ahead: what is known of the envelope already.
 
     Raises:
         MalformedError, UncheckedError: rule 1.
         WrongLogError, FrozenError, FullError, TargetError, ConflictError: their rules.
         VerificationError: rule 5.
     """
-    entry, known = look_at(envelope, view, authority.origin)
+    entry, known = look_at(envelope, view, authority.origin, ahead.entry)
     if known is not None:
         return known
-    authority.judge(entry)
+    ahead.verify(authority.judge_unverified(entry))
     check_beside(entry, view, authority, conflict_accepted=conflict_accepted, now=now)
     return entry
 
 
-def look_at(envelope: bytes, view: View, origin: str) -> tuple[Entry, int | None]:
+def look_at(
+    envelope: bytes, view: View, origin: str, read: Entry | None = None
+) -> tuple[Entry, int | None]:
     """Rules 1 to 4: the entry that it would be, and where its statement stands already.
+
+    `read` is the envelope read before, at whatever index.
 
     Raises:
         MalformedError, UncheckedError: rule 1.
@@ -110,7 +125,10 @@ def look_at(envelope: bytes, view: View, origin: str) -> tuple[Entry, int | None
         # To a reader that is a kind of leaf from the future; nobody may submit one.
         message = "expected an envelope, which begins with {"
         raise MalformedError(message)
-    entry = parse_entry(view.size, envelope)
+    if read is None:
+        entry = parse_entry(view.size, envelope)
+    else:
+        entry = Entry(view.size, read.envelope, read.statement)
     require_known(entry.statement)
     if entry.predicate.log != origin:
         message = f"statement is for log {entry.predicate.log}, this is {origin}"

@@ -22,40 +22,37 @@ BATCH = 8 << 20
 """The most bytes of a batch."""
 
 
-def is_batch(incoming: Request) -> bool:
-    """Whether a request brings a batch, or one envelope.
+def check_kind(content_type: str, content_encoding: str) -> bool:
+    """Whether a request brings a batch, or else one envelope.
 
     Raises:
         MediaTypeError: neither is declared. No form of another web page can send
             either without being asked first (CORS).
     """
-    encoding = incoming.headers.get("Content-Encoding", "")
-    if encoding:
-        message = f"Content-Encoding is {encoding!a}, want none: send the bytes as are"
+    if content_encoding:
+        found = f"Content-Encoding is {content_encoding!a}"
+        message = f"{found}, want none: send the bytes as they are"
         raise MediaTypeError(message)
-    if incoming.mimetype not in {JSON, NDJSON}:
-        message = f"Content-Type is {incoming.mimetype!a}, want {JSON} or {NDJSON}"
+    kind = media_type(content_type)
+    if kind not in {JSON, NDJSON}:
+        message = f"Content-Type is {kind!a}, want {JSON} or {NDJSON}"
         raise MediaTypeError(message)
-    return incoming.mimetype == NDJSON
+    return kind == NDJSON
 
 
-def read_envelope(incoming: Request) -> bytes:
-    """The body, an envelope at most.
+def media_type(content_type: str) -> str:
+    """The type alone, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def lines_of(body: bytes) -> list[bytes]:
+    """The lines of a batch, without their ends; each may be too long for an envelope.
 
     Raises:
-        TooLargeError: longer than an envelope may be.
-    """
-    return _read(incoming, limits.ENVELOPE)
-
-
-def read_batch(incoming: Request) -> list[bytes]:
-    """The lines of the body, without their ends; each may be too long for an envelope.
-
-    Raises:
-        TooLargeError: too many bytes or lines.
+        TooLargeError: too many lines.
         MalformedError: no line.
     """
-    lines = _read(incoming, BATCH).split(b"\n", LINES + 1)
+    lines = body.split(b"\n", LINES + 1)
     if not lines[-1]:
         lines.pop()
     if len(lines) > LINES:
@@ -65,6 +62,15 @@ def read_batch(incoming: Request) -> list[bytes]:
         message = "batch has no lines; want an envelope on each"
         raise MalformedError(message)
     return lines
+
+
+def read_body(incoming: Request, *, in_batch: bool) -> bytes:
+    """The body of a request that Flask brings.
+
+    Raises:
+        TooLargeError: longer than an envelope, or a batch, may be.
+    """
+    return _read(incoming, BATCH if in_batch else limits.ENVELOPE)
 
 
 def _read(incoming: Request, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Gives whole requests to the WSGI application: no client makes a thread of it wait.
+"""Brings requests to who answers them: no client makes a thread wait.
 
 Granian's own WSGI gives a request to a thread as soon as it has the head, and the
 thread then waits for the body for as long as the client likes. Here the event loop
@@ -25,20 +25,17 @@ from io import BytesIO
 from typing import Any, Protocol, TypeAlias
 
 from granian._granian import RSGIProtocolClosed, RSGIProtocolError
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
 
-from log_server.bodies import BATCH, NDJSON
-from log_server.files import Answer, Files
-from log_server.problems import (
-    BY_SLUG,
-    CONTENT_TYPE,
-    LateError,
-    TooLargeError,
-    problem_of,
-    retry_after,
-)
-from log_server.responses import JSON, NO_STORE, SECURITY
+from log_server.bodies import BATCH, NDJSON, media_type
+from log_server.files import Answer
+from log_server.problems import BY_SLUG, LateError, TooLargeError, problem_of
+from log_server.refusals import refuse, refuse_for
+from log_server.replies import Replies, Reply
+from log_server.responses import JSON
 from log_server.room import Room
+from log_server.services import Services
+from log_server.submit_api import Head
 from pcrlog import limits
 from pcrlog.errors import MalformedError, PcrlogError
 
@@ -87,16 +84,17 @@ class Bridge:
 
     Args:
         app: the WSGI application.
-        files: answers for what needs no application.
+        services: what answers without it: submissions and files.
         threads: how many requests the application answers at once.
-        registry: where refusals are counted.
     """
 
-    def __init__(
-        self, app: App, files: Files, threads: int, registry: CollectorRegistry
-    ) -> None:
+    def __init__(self, app: App, services: Services, threads: int) -> None:
+        registry = services.registry
         self._app = app
-        self._files = files
+        self._files = services.files
+        self._entries = services.entries
+        self._requests = services.requests
+        self._replies: Replies | None = None
         self._room = Room()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="http")
         self._refused = Counter(
@@ -119,9 +117,9 @@ class Bridge:
         if scope.method == "POST" and scope.path == ENTRIES:
             answer = await self._submit(scope, transport)
         elif _is_in_loop():
-            answer = await self._in_thread(self._answer, scope, b"")
+            answer = await self._in_thread(self._answer, scope)
         else:
-            answer = self._answer(scope, b"")
+            answer = self._answer(scope)
         transport.response_bytes(*answer)
 
     def pass_by(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -156,12 +154,25 @@ class Bridge:
         body = bytearray()
         try:
             await self._read(scope, transport, body)
-            return await self._in_thread(self._answer, scope, bytes(body))
         except PcrlogError as error:
             self._refused.labels(problem_of(error).slug).inc()
-            return _refusal(error)
+            self._room.give_back(len(body))
+            return refuse_for(error)
+        try:
+            begun = self._requests.begin()
+            reply = self._expect()
+            self._entries.submit(_head_of(scope), bytes(body), reply.deliver)
+            answer = await reply.answer
+            self._requests.count(ENTRIES, "POST", answer[0], begun)
+            return answer
         finally:
             self._room.give_back(len(body))
+
+    def _expect(self) -> Reply:
+        loop = asyncio.get_running_loop()
+        if self._replies is None or self._replies.loop is not loop:
+            self._replies = Replies(loop)
+        return self._replies.expect()
 
     async def _read(self, scope: Scope, transport: Transport, body: bytearray) -> None:
         """Read the body into `body`.
@@ -209,7 +220,7 @@ class Bridge:
         # An empty piece ends it; a second one was the fault that broke it off.
         return length is None and empty == 1
 
-    def _answer(self, scope: Scope, body: bytes) -> Answer:
+    def _answer(self, scope: Scope) -> Answer:
         path = scope.path
         if self._files.has(path):
             find = scope.headers.get
@@ -221,7 +232,7 @@ class Bridge:
             started.append((status, headers))
 
         try:
-            pieces = self._app(_environ(scope, body), start_response)
+            pieces = self._app(_environ(scope), start_response)
             try:
                 data = b"".join(pieces)
             finally:
@@ -232,7 +243,7 @@ class Bridge:
             return int(status[:3]), headers, data
         except Exception:  # noqa: BLE001 - logged, and 500
             _log.exception("%s %s failed", scope.method, scope.path)
-            return _problem("internal", "the answer could not be made")
+            return refuse(BY_SLUG["internal"], "the answer could not be made")
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -252,31 +263,22 @@ def _most(scope: Scope) -> int:
     """How many bytes to take; 0 of what the application refuses by its head alone."""
     if "content-encoding" in scope.headers:
         return 0
-    kind = str(scope.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    kind = media_type(str(scope.headers.get("content-type", "")))
     return {JSON: limits.ENVELOPE, NDJSON: BATCH}.get(kind, 0)
 
 
-def _refusal(error: PcrlogError) -> Answer:
-    status, headers, body = _problem(problem_of(error).slug, str(error))
-    seconds = retry_after(error)
-    if seconds is not None:
-        headers.append(("Retry-After", str(seconds)))
-    return status, headers, body
+def _head_of(scope: Scope) -> Head:
+    find = scope.headers.get
+    return Head(
+        str(find("content-type") or ""),
+        str(find("content-encoding") or ""),
+        scope.query_string,
+        scope.client.rpartition(":")[0],
+        ",".join(scope.headers.get_all("x-forwarded-for")),
+    )
 
 
-def _problem(slug: str, detail: str) -> Answer:
-    problem = BY_SLUG[slug]
-    body = problem.body(detail)
-    headers = [
-        ("Content-Type", CONTENT_TYPE),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", NO_STORE),
-        *SECURITY.items(),
-    ]
-    return problem.status, headers, body
-
-
-def _environ(scope: Scope, body: bytes) -> Environ:
+def _environ(scope: Scope) -> Environ:
     host, _, port = scope.server.rpartition(":")
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
@@ -289,7 +291,7 @@ def _environ(scope: Scope, body: bytes) -> Environ:
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
-        "wsgi.input": BytesIO(body),
+        "wsgi.input": BytesIO(),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
@@ -299,5 +301,5 @@ def _environ(scope: Scope, body: bytes) -> Environ:
     for name, value in scope.headers.items():
         key = _OWN.get(name) or f"HTTP_{name.upper().replace('-', '_')}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["CONTENT_LENGTH"] = "0"
     return environ

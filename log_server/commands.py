@@ -8,10 +8,11 @@ imports what it uses, when it uses it.
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from log_server import upkeep
+from log_server import replicas, upkeep
 from log_server.options import AS_JSON, FOLDER
 from pcrlog.errors import PcrlogError
 
@@ -26,7 +27,7 @@ def clock() -> int:
 def main() -> None:
     """Run the command and end with its exit status."""
     try:
-        status = commands.main(standalone_mode=False)
+        status = commands.main(standalone_mode=False, obj=clock)
     except PcrlogError as error:
         click.echo(f"pcrlog-server: {error}", err=True)
         status = error.exit_code
@@ -60,13 +61,27 @@ def commands() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the registrar's root key; by default DIR/keys.",
 )
+@click.option(
+    "--database",
+    metavar="URI",
+    help="An empty PostgreSQL database, postgresql://...; by default SQLite in DIR.",
+)
 @AS_JSON
-def init(directory: Path, origin: str, root_key: Path | None, *, as_json: bool) -> None:
+def init(
+    directory: Path,
+    origin: str,
+    root_key: Path | None,
+    database: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Make a new log in DIR, with its keys, entry 0 and first checkpoint."""
     from log_server.creation import create_log
     from pcrlog.encoding import encode_json
 
-    new = create_log(directory, origin, root_key=root_key, clock=clock)
+    new = create_log(
+        directory, origin, root_key=root_key, clock=clock, database=database
+    )
     if as_json:
         shown = {
             "origin": origin,
@@ -100,7 +115,14 @@ def init(directory: Path, origin: str, root_key: Path | None, *, as_json: bool) 
     metavar="ADDRESS:PORT",
     help="Where to listen.",
 )
-def serve(directory: Path, listen: str) -> None:
+@click.option(
+    "--only",
+    type=click.Choice(["web", "sequencer"]),
+    help="One half of it, for a log of several machines; by default both.",
+)
+def serve(
+    directory: Path, listen: str, only: Literal["web", "sequencer"] | None
+) -> None:
     """Serve the log in DIR until SIGTERM or Ctrl-C."""
     from log_server.config import Config
     from log_server.serving import serve as run
@@ -115,7 +137,7 @@ def serve(directory: Path, listen: str) -> None:
     if not host or not number:
         message = f"expected ADDRESS:PORT, found {listen}"
         raise click.BadParameter(message, param_hint="--listen")
-    run(Config.load(directory), host.strip("[]"), number, clock)
+    run(Config.load(directory), host.strip("[]"), number, clock, only)
 
 
 @commands.command()
@@ -215,3 +237,7 @@ def freeze(directory: Path, *, yes: bool, as_json: bool) -> None:
 
 commands.add_command(upkeep.fsck)
 commands.add_command(upkeep.restore)
+commands.add_command(upkeep.upgrade)
+commands.add_command(replicas.standby)
+commands.add_command(replicas.promote)
+commands.add_command(replicas.requeue)

@@ -4,7 +4,7 @@
     DIR/log.vkey              the log's public key
     DIR/keys/                 0700: log.skey, registrar-enrol.key (and the root key,
                               until you take it away)
-    DIR/intake.db, log.db     schema.sql
+    DIR/intake.db, log.db     schema.sql; not there if the database is PostgreSQL
     DIR/public/               checkpoint and tile/: what the world sees; any web server,
                               CDN or object store may serve a copy of it
     DIR/run/                  lock, wake-up FIFO, serve.json, witnesses.json: of the
@@ -28,6 +28,8 @@ from pcrlog.note import COSIGNATURE, VerifierKey
 from pcrlog.predicates import Origin
 
 SETTINGS = "log.toml"
+STANDBY = "standby.toml"
+"""The settings that a standby will have: a folder with it alone is no log yet."""
 _COSIGNERS = limits.NOTE_SIGNATURES - 1
 """A checkpoint has so many lines beside the log's own."""
 _Seconds = Annotated[int, Meta(ge=1, le=300)]
@@ -36,6 +38,11 @@ _Burst = Annotated[int, Meta(ge=1, le=1_000_000)]
 _LINE = 512
 _PLAIN = r"[!#-\[\]-~]+\Z"
 """Printable ASCII that needs no escape in TOML."""
+_DATABASE = rf"^postgres(ql)?://{_PLAIN}"
+_PUBLISHED_AT = (
+    r"^(?:folder|database|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+    r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)\Z"
+)
 
 
 class Member(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +72,26 @@ class Quorum(Struct, frozen=True, forbid_unknown_fields=True):
     timeout: _Seconds | None = None
 
 
+class Public(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the log is published: `at` is "folder", "database" or s3://BUCKET/PREFIX.
+
+    A bucket may have an `endpoint`, if it is not Amazon's, and a `region`.
+    """
+
+    at: Annotated[str, Meta(max_length=_LINE, pattern=_PUBLISHED_AT)] = "folder"
+    endpoint: (
+        Annotated[str, Meta(max_length=_LINE, pattern=f"^https?://{_PLAIN}")] | None
+    ) = None
+    region: Annotated[str, Meta(max_length=_LINE, pattern=f"^{_PLAIN}")] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would be forgotten."""
+        is_bucket = self.at.startswith("s3://")
+        if not is_bucket and (self.endpoint is not None or self.region is not None):
+            message = f"endpoint and region are of a bucket, and at is {self.at!r}"
+            raise ValueError(message)
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What log.toml says. Times are in seconds."""
 
@@ -74,7 +101,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     min_publish_interval: Annotated[int, Meta(ge=0, le=3600)] = 0
     """At least this long between two checkpoints; witnesses have daily budgets."""
     threads: Annotated[int, Meta(ge=4, le=4096)] = 128
-    """Requests answered at once; at most half of them may wait for publication."""
+    """Questions answered at once; of submissions any number may wait."""
     most_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Statements that may wait for a decision; more are refused with 429."""
     rate_per_address: _Rate = 200
@@ -89,8 +116,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """So many proxies in front, each of which adds to X-Forwarded-For who asked it."""
     witnesses: Quorum | None = None
     """Who says: this extends what I saw. Without it nobody is asked."""
+    database: Annotated[str, Meta(max_length=2048, pattern=_DATABASE)] | None = None
+    """A PostgreSQL database, as libpq spells it; without it SQLite, in the folder."""
+    lease: Annotated[int, Meta(ge=2, le=300)] = 5
+    """In PostgreSQL: so long without a sign of life, and another sequencer goes on."""
     index_monitors: Quorum | None = None
     """Who says: I have recomputed the index. Without it nobody is asked."""
+    public: Public | None = None
+    """Where the files for everybody are published; see `Config.publishing`."""
 
     def __post_init__(self) -> None:
         """Refuse what no policy could repeat."""
@@ -136,11 +169,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def toml(self) -> bytes:
         """A log.toml with these settings, each explained."""
         text = _TOML.format(self=self)
+        if self.database is None:
+            text += _DATABASE_EXAMPLE
+        else:
+            text += _DATABASE_TOML.format(self=self)
         tables = {"witnesses": self.witnesses, "index_monitors": self.index_monitors}
         for name, quorum in tables.items():
             if quorum is not None:
                 text += _quorum_toml(name, quorum)
+        text += _PUBLIC_EXAMPLE if self.public is None else _public_toml(self.public)
         return (text if self.cosigners() else text + _EXAMPLE).encode()
+
+
+def _public_toml(public: Public) -> str:
+    found = {"at": public.at, "endpoint": public.endpoint, "region": public.region}
+    lines = [f'{name} = "{value}"' for name, value in found.items() if value]
+    words = "# Where the files for everybody are published."
+    return "\n".join(["", words, "[public]", *lines, ""])
 
 
 def _quorum_toml(name: str, quorum: Quorum) -> str:
@@ -166,7 +211,7 @@ heartbeat = {self.heartbeat}
 # At least this long between two checkpoints.
 min_publish_interval = {self.min_publish_interval}
 
-# Requests answered at once; at most half of them may wait for publication.
+# Questions answered at once. Submissions take none of these: any number may wait.
 threads = {self.threads}
 
 # Statements that may wait for a decision; more are refused with 429.
@@ -185,6 +230,29 @@ burst_per_identity = {self.burst_per_identity}
 # So many proxies in front that each add to X-Forwarded-For who asked it. With a wrong
 # number, clients choose their address, or all of them have one.
 trusted_proxies = {self.trusted_proxies}
+"""
+_PUBLIC_EXAMPLE = """
+# The files for everybody lie in the folder public/, unless they are published in a
+# bucket that speaks S3, or are not written at all and answered from the database.
+#
+# [public]
+# at = "s3://bucket/prefix"  # or "folder", or "database"
+# endpoint = "https://s3.example"
+# region = "eu-central-1"
+"""
+_DATABASE_EXAMPLE = """
+# The log's database is SQLite, in this folder. One in PostgreSQL is named when a log is
+# made: pcrlog-server init --database
+# database = "postgresql:///pcrlog"
+"""
+_DATABASE_TOML = """
+# The PostgreSQL database of this log, instead of SQLite in this folder. A password is
+# better kept in a passfile or a service file of libpq than here.
+database = "{self.database}"
+
+# Of all `serve` with this database one sequences; if it gives no sign of life for so
+# many seconds, another one goes on.
+lease = {self.lease}
 """
 _EXAMPLE = """
 # Nobody but the log vouches for its one history until witnesses cosign it, and for its
@@ -222,6 +290,8 @@ class Config:
                 f"no log in {directory}: {error.strerror};"
                 " make one: pcrlog-server init DIR --origin HOST/NAME"
             )
+            if (directory / STANDBY).is_file():
+                message = f"{directory} is a standby: pcrlog-server promote {directory}"
             raise UsageError(message) from error
         return cls(directory, Settings.parse(data))
 
@@ -229,6 +299,13 @@ class Config:
     def origin(self) -> str:
         """The log's name."""
         return self.settings.origin
+
+    @property
+    def publishing(self) -> Public:
+        """Where the log is published: of what has a folder of its own, in that."""
+        if self.settings.public is not None:
+            return self.settings.public
+        return Public("folder" if self.settings.database is None else "database")
 
     @property
     def log_db(self) -> Path:

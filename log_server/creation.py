@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from log_server import databases, schema
 from log_server.config import SETTINGS, Config, Settings
 from log_server.direct import exclusively, submit_directly
 from log_server.problems import UnavailableError
-from log_server.schema import schema_of
-from log_server.store import connect, create
 from pcrlog.encoding import format_time
 from pcrlog.envelope import sign_envelope
 from pcrlog.errors import UsageError
 from pcrlog.keys import PublicKey, SigningKey
-from pcrlog.note import NoteSigner
+from pcrlog.note import NoteSigner, VerifierKey
 from pcrlog.predicates import REGISTRAR, Identity, IdentityKey
 from pcrlog.statement import encode
 
@@ -44,13 +43,26 @@ def create_log(
     root_key: Path | None,
     clock: Callable[[], int],
     randomness: Callable[[int], bytes] = os.urandom,
+    database: str | None = None,
 ) -> NewLog:
     """Make the log `origin` in `directory`, which must be new or empty.
 
+    Args:
+        directory: of the log.
+        origin: its name.
+        root_key: where to write the registrar's root key; by default among the others.
+        clock: unix seconds.
+        randomness: for the log's key.
+        database: of PostgreSQL, empty; by default SQLite in the folder.
+
     Raises:
-        UsageError: the folder is not empty, the origin not legal, a key file exists.
+        UsageError: the folder or the database is not empty, the origin not legal, a
+            key file exists.
     """
-    settings = Settings.parse(f'origin = "{origin}"'.encode())
+    text = f'origin = "{origin}"'
+    if database is not None:
+        text += f'\ndatabase = "{database}"'
+    settings = Settings.parse(text.encode())
     config = Config(directory, settings)
     if directory.exists() and any(directory.iterdir()):
         message = f"{directory} is not empty; a log begins in a folder of its own"
@@ -63,10 +75,10 @@ def create_log(
     write_secret(config.enrol_key, enrol.to_pem())
     write_secret(root_path, root.to_pem())
     write_new(directory / "log.vkey", f"{signer.public}\n".encode())
-    create_databases(config, signer)
+    create_databases(config, signer.public)
     _append_registrar(config, root, enrol, clock)
     # Last: a folder without settings is no log, so a crash before leaves none behind.
-    write_new(directory / SETTINGS, settings.toml())
+    write_settings(config)
     return NewLog(
         str(signer.public),
         root.public.keyid,
@@ -77,12 +89,23 @@ def create_log(
 
 
 def make_folders(config: Config) -> None:
-    """Make the folder of a log, and those in it."""
+    """Make the folder of a log, and those in it.
+
+    Raises:
+        UsageError: its databases could not be made; nothing was.
+    """
+    databases.require_new(config)
     config.directory.mkdir(parents=True, exist_ok=True)
     config.keys.mkdir(mode=0o700)
     config.public.mkdir()
     config.wake.parent.mkdir()
     os.mkfifo(config.wake, 0o600)
+
+
+def write_settings(config: Config) -> None:
+    """Write log.toml; if it names a database, maybe with a password, for us alone."""
+    mode = 0o644 if config.settings.database is None else 0o600
+    write_new(config.directory / SETTINGS, config.settings.toml(), mode)
 
 
 def write_secret(path: Path, data: bytes) -> None:
@@ -107,14 +130,13 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
-def create_databases(config: Config, signer: NoteSigner) -> None:
+def create_databases(config: Config, vkey: VerifierKey) -> None:
     """Make both databases, of a log without a leaf."""
-    create(config.intake_db, schema_of("intake.db"))
-    create(config.log_db, schema_of("log.db"))
-    database = connect(config.log_db, read_only=False)
+    databases.create(config)
+    database = databases.log_database(config).connect(read_only=False)
     database.execute(
-        "insert into log (id, origin, vkey, taken) values (1, ?, ?, 0)",
-        (config.origin, str(signer.public)),
+        "insert into log (id, origin, vkey, taken, schema) values (1, ?, ?, 0, ?)",
+        (config.origin, str(vkey), schema.VERSION),
     )
     database.close()
 

@@ -1,10 +1,12 @@
 """Sequences in this process, while no `serve` runs: for init, enroll and freeze.
 
 Whoever holds the lock of the folder stands for both processes at once, and goes the
-same way as they do: intake.db, then a round of the sequencer.
+same way as they do: intake.db, then a round of the sequencer. Where other folders have
+the same log, the lock is the lease as well (`lease`).
 """
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +15,16 @@ from pathlib import Path
 
 from log_server.clock_check import ClockCheck
 from log_server.config import Config
+from log_server.cutting import published_note
+from log_server.databases import intake_database, log_database
 from log_server.disk import DamagedError
 from log_server.intake import IntakeReader, IntakeWriter, Submission
+from log_server.lease import LockedError, Waiting, leased
 from log_server.ledger import Ledger
 from log_server.problems import UnavailableError
 from log_server.publisher import Publisher
 from log_server.sequencer import Sequencer, Step
+from log_server.shelves import open_shelf
 from log_server.store import Decision, Snapshot, Store
 from log_server.witnesses import Cosigners, Patience
 from pcrlog.encoding import sha256
@@ -31,10 +37,6 @@ Clock = Callable[[], int]
 _FINISH_SECONDS = 30
 _LOOK_AGAIN = 0.01
 _LOOK_FIRST = "Run `pcrlog-server fsck`, then see Drills in docs/operations.md"
-
-
-class LockedError(UsageError):
-    """Somebody sequences this log already."""
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def _locked(path: Path, seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= end:
-                    message = f"{path} is locked: a `serve` runs in this folder"
+                    message = f"{path} is locked: a `serve` or `standby` runs here"
                     raise LockedError(message) from error
                 time.sleep(_LOOK_AGAIN)
         yield
@@ -76,6 +78,7 @@ def open_sequencer(
     patience: Patience = Patience(),  # noqa: B008 - it never changes
     *,
     settle: bool = False,
+    lost: Callable[[str], object] = lambda _why: None,
 ) -> Iterator[Sequencer]:
     """The sequencer of a log, which has published all that was committed.
 
@@ -90,27 +93,34 @@ def open_sequencer(
         settle: the disk failed the last one. What a failed sync lost may still be
             shown by the system, until it is gone: it is written anew, from the WAL
             into the file, before anything is signed on top of it.
+        lost: called, in another thread, if the lease is lost (`lease.Heart`).
 
     Raises:
         UsageError: no key, or key, databases and settings are not of one log.
         DamagedError: log.db does not hold the tree that it has signed.
         LockedError: another sequencer does not end.
+        LostError, GivenUpError: see `lease.leased`.
         InconsistencyError: log.db is behind what was published.
         ContradictedError: log.db is behind what a witness cosigned.
         QuorumError: too few witnesses answer; what is committed stands.
     """
     with _locked(config.sequencing, _FINISH_SECONDS), ExitStack() as stack:
         signer = read_log_key(config)
-        ledger = Ledger(config.log_db, signer.public)
+        ledger = Ledger(log_database(config), signer.public)
         stack.callback(ledger.close)
-        intake = IntakeReader(config.intake_db)
+        if config.settings.database is not None:
+            stack.enter_context(
+                leased(config, ledger.database, _waiting(config, patience), lost)
+            )
+        intake = IntakeReader(intake_database(config))
         stack.callback(intake.close)
         cosign = None
         if config.settings.cosigners():
             published = ledger.snapshot().published_size()
             cosign = Cosigners(config, signer.public, published, clock, patience)
             stack.callback(cosign.close)
-        publisher = Publisher(ledger, config.public, signer.public, cosign)
+        shelf = open_shelf(config, lambda: published_note(ledger.snapshot()))
+        publisher = Publisher(ledger, shelf, signer.public, cosign)
         stack.callback(publisher.close)
         snapshot = ledger.snapshot()
         _require_signed_tree(snapshot)
@@ -121,7 +131,18 @@ def open_sequencer(
         # Whoever cosigned just now did so at our time, within the skew of `verdicts`.
         vouched = cosign is not None and ledger.snapshot().checkpoint() is not None
         check = ClockCheck(clock, config.clock_confirmed, vouched=vouched)
-        yield Sequencer(ledger, intake, publisher, signer, clock=check, step=step)
+        made = Sequencer(ledger, intake, publisher, signer, clock=check, step=step)
+        stack.callback(made.close)
+        yield made
+
+
+def _waiting(config: Config, patience: Patience) -> Waiting:
+    """How the lease is waited for: as witnesses are, by who waits for those for ever.
+
+    But not for a log that is read from this folder: no other folder would have it.
+    """
+    forever = patience.seconds == math.inf and config.publishing.at != "folder"
+    return Waiting(patience.ended, patience.waiting, forever=forever)
 
 
 def _require_signed_tree(snapshot: Snapshot) -> None:
@@ -174,16 +195,22 @@ def read_key(path: Path) -> NoteSigner:
 
 def submit_directly(config: Config, envelope: bytes, clock: Clock) -> Decision:
     """Submit an envelope and decide it, and all that waits before it."""
-    store = Store(config.log_db)
+    store = Store(log_database(config))
     digest = sha256(envelope)
     submission = Submission(envelope, digest, conflict_accepted=False, received=clock())
     try:
-        writer = IntakeWriter(config.intake_db, taken_of(store), lambda: None)
+        writer = IntakeWriter(intake_database(config), taken_of(store), lambda: None)
         row = writer.put(submission)
         writer.close()
-        with open_sequencer(config, clock) as sequencer:
-            while sequencer.progress.taken < row:
-                sequencer.round()
+        try:
+            with open_sequencer(config, clock) as sequencer:
+                while sequencer.progress.taken < row:
+                    sequencer.round()
+        except LockedError:
+            # With a lease somebody elsewhere may have it, and decides this as well.
+            if config.settings.database is None:
+                raise
+            _wait_for(store, row)
         with store.committed() as snapshot:
             decision = snapshot.decision(digest)
     finally:
@@ -192,6 +219,13 @@ def submit_directly(config: Config, envelope: bytes, clock: Clock) -> Decision:
         message = "the sequencer took the statement and did not decide it"
         raise UnavailableError(message)
     return decision
+
+
+def _wait_for(store: Store, row: int) -> None:
+    end = time.monotonic() + _FINISH_SECONDS
+    taken = taken_of(store)
+    while taken() < row and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN)
 
 
 def freeze_directly(config: Config, clock: Clock) -> int:

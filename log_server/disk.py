@@ -1,7 +1,8 @@
 """Faults of the disk, told apart from mistakes, and from each other.
 
-    does not take what is written,   full, read-only, over quota, EIO: nothing was half
-    or give what is read             done, and it may be right again a moment later
+    does not take what is written,   full, read-only, over quota, EIO, or a database
+    or give what is read             server that is away: nothing was half done, and it
+                                     may be right again a moment later
     gives something else             a damaged database: no second try makes it right
 
 Of the first kind a server heals by itself: whoever submits is told to come again, and
@@ -18,8 +19,10 @@ True
 
 import errno
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 
 from pcrlog.encoding import printable
 from pcrlog.errors import UncheckedError
@@ -48,6 +51,22 @@ _BY_SQLITE = {
     sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
     sqlite3.SQLITE_IOERR: _BROKEN,
 }
+_AWAY = "the database cannot be reached"
+_BY_SQLSTATE = {
+    "53100": _FULL,
+    "25006": _READ_ONLY,
+    "58030": _BROKEN,
+    "25P03": _AWAY,  # it was idle in a transaction: this process stood still
+    "55P03": _AWAY,  # a lock was not to be had in time
+    "57014": _AWAY,  # a statement was cancelled
+}
+_BY_SQLSTATE_CLASS = {
+    "08": _AWAY,
+    "40": _AWAY,  # a standby of the database gave way to what it follows
+    "53": _AWAY,
+    "57": _AWAY,
+}
+_POSTGRES_DAMAGED = frozenset({"XX001", "XX002", "58P01"})
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -67,6 +86,10 @@ def fault_of(error: BaseException) -> DiskError | None:
         return error
     if isinstance(error, sqlite3.Error):
         return _fault_of_sqlite(error)
+    # Whoever has not imported it has not met its errors.
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        return _fault_of_postgres(error, psycopg)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         where = "" if error.filename is None else f"{error.filename}: "
         return DiskError(f"{_BY_ERRNO[error.errno]}: {where}{error.strerror}")
@@ -85,6 +108,19 @@ def _fault_of_sqlite(error: sqlite3.Error) -> DiskError | None:
     if kind in _BY_SQLITE:
         return DiskError(f"{_BY_SQLITE[kind]}: {name}: {error}")
     return None
+
+
+def _fault_of_postgres(error: Exception, psycopg: ModuleType) -> DiskError | None:
+    state: str | None = getattr(error, "sqlstate", None)
+    words = " ".join(str(error).split())
+    if state is None:
+        # Without the server's word it is the connection, or its use after it was lost.
+        lost = (psycopg.OperationalError, psycopg.InterfaceError)
+        return DiskError(f"{_AWAY}: {words}") if isinstance(error, lost) else None
+    if state in _POSTGRES_DAMAGED:
+        return DamagedError(f"{_DAMAGED} ({state}: {words})")
+    kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE_CLASS.get(state[:2])
+    return None if kind is None else DiskError(f"{kind}: {state}: {words}")
 
 
 class Trouble:

@@ -15,7 +15,7 @@ from log_server.progress import Progress
 from log_server.store import Snapshot
 from pcrlog import merkle, tiles
 from pcrlog.entry import Entry
-from pcrlog.index_keys import index_keys, key_hash
+from pcrlog.index_keys import key_hash, keys_of_payload
 from pcrlog.measurement import registers_in
 from pcrlog.predicates import Identity, Release
 
@@ -81,7 +81,7 @@ class Draft:
         self.words |= {(word, entry.index) for word in words_of(entry)}
         self._statements[statement] = entry.index
         row = Leaf(entry.index, leaf, statement, kind_of(entry))
-        self.add_leaf(row, index_keys(leaf))
+        self.add_leaf(row, keys_of_payload(entry.envelope.payload))
 
     def add_leaf(self, leaf: Leaf, keys: Iterable[str]) -> None:
         """Append a leaf as it is, and its index under these keys."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from log_server.config import Config
 from log_server.creation import identity_key
-from log_server.direct import LockedError, exclusively, submit_directly
+from log_server.databases import log_database
+from log_server.direct import exclusively, submit_directly
+from log_server.lease import LockedError
 from log_server.registrar import follow
 from log_server.store import Store
 from log_server.submit_api import LONGEST_WAIT
@@ -82,7 +84,7 @@ def _read_enrol_key(config: Config) -> SigningKey:
 
 def _state(config: Config, name: str) -> tuple[Authority, int]:
     """Who may say what now, and the index of the name's newest identity (else -1)."""
-    store, authority = Store(config.log_db), Authority(config.origin)
+    store, authority = Store(log_database(config)), Authority(config.origin)
     try:
         with store.committed() as snapshot:
             follow(authority, snapshot, 0)

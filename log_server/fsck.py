@@ -8,23 +8,28 @@ One forward pass over the leaves makes everything anew and compares:
    before; `frozen` in the last leaf alone; the last leaf is a seal
 4. a checkpoint for each seal and for nothing else: size, root, signature
 5. log.db: tiles, index, index trie, counts and decisions as the leaves make them
-6. public/: the checkpoint, every tile and every entry bundle, byte for byte
+6. public/, or the bucket: the checkpoint, every tile and every entry bundle, byte for
+   byte; nothing if what is read is answered from log.db
 
-The checkpoint file is read before the database, so that a log may be checked while it
-is served. Plain search is not checked: nobody trusts it.
+What is shown is read before the database, so that a log may be checked while it is
+served. Plain search is not checked: nobody trusts it.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 
 from log_server.admission import kind_of, measured_keys, speaks_for
+from log_server.comparison import Comparison
 from log_server.config import Config
+from log_server.cutting import published_note
+from log_server.databases import log_database
 from log_server.disk import fault_of
 from log_server.index_pages import LONG, ROOT, plant
-from log_server.publisher import cut, kinds_of, tiles_to_serve
+from log_server.shelves import open_shelf
 from log_server.store import Snapshot, Store
 from pcrlog import merkle, trie
 from pcrlog.authority import Authority
@@ -36,15 +41,19 @@ from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.seal import Seal
 from pcrlog.statement import require_known
 from pcrlog.subtries import leaf_hash
-from pcrlog.tiles import FULL, HEIGHT, Tile
+from pcrlog.tiles import FULL, HEIGHT
 
 
 @dataclass
 class Findings:
-    """What is wrong, in words; and how many leaves were checked."""
+    """What is wrong, in words; how many leaves were checked, how many files.
+
+    No files are counted if nothing is published apart from log.db.
+    """
 
     wrong: list[str] = field(default_factory=list)
     leaves: int = 0
+    files: int | None = None
 
     def require(self, condition: object, message: str) -> None:
         """Note `message` unless `condition` holds."""
@@ -53,18 +62,30 @@ class Findings:
 
 
 def check(
-    config: Config, progress: Callable[[int], None] = lambda _done: None
+    config: Config,
+    progress: Callable[[int], None] = lambda _done: None,
+    compared: Callable[[int], None] = lambda _done: None,
 ) -> Findings:
-    """Check the log in a folder; `progress` is told how many leaves are done."""
+    """Check a log.
+
+    Args:
+        config: which one.
+        progress: is told how many leaves are done.
+        compared: and how many files, after that.
+    """
     vkey = config.vkey()
-    shown = read_shown(config.public)
-    store = Store(config.log_db)
-    try:
+    with ExitStack() as stack:
+        store = Store(log_database(config))
+        stack.callback(store.close)
+        shelf = open_shelf(config, functools.partial(note_of, store))
+        stack.callback(shelf.close)
+        shown = shelf.shown() or b""
         with store.committed() as snapshot:
             findings = check_database(snapshot, vkey, progress)
-            _check_files(config, snapshot, vkey, shown, findings)
-    finally:
-        store.close()
+            if shelf.is_apart:
+                comparison = Comparison(snapshot, shelf, compared)
+                findings.wrong += comparison.wrong(vkey, shown)
+                findings.files = comparison.done
     return findings
 
 
@@ -87,12 +108,10 @@ def check_database(
     return audit.findings
 
 
-def read_shown(public: Path) -> bytes:
-    """What /checkpoint shows; nothing if it is missing."""
-    try:
-        return (public / "checkpoint").read_bytes()
-    except FileNotFoundError:
-        return b""
+def note_of(store: Store) -> bytes | None:
+    """The note in the row `published`."""
+    with store.committed() as snapshot:
+        return published_note(snapshot)
 
 
 class _Audit:
@@ -279,47 +298,3 @@ class _Audit:
             )
         except PcrlogError as error:
             self._require(condition=False, message=f"log.db: `published`: {error}")
-
-
-# --- public/
-# -----------------------------------------------------------------------------
-
-
-def _check_files(
-    config: Config,
-    snapshot: Snapshot,
-    vkey: VerifierKey,
-    shown: bytes,
-    findings: Findings,
-) -> None:
-    try:
-        checkpoint = open_checkpoint(UnverifiedNote.parse(shown), vkey)
-    except PcrlogError as error:
-        findings.require(condition=False, message=f"public/checkpoint: {error}")
-        return
-    row = snapshot.checkpoint_of_size(checkpoint.size)
-    if row is None or row.root != checkpoint.root:
-        findings.require(
-            condition=False, message="public/checkpoint is not one of log.db's"
-        )
-        return
-    for tile, wrong in wrong_tiles(snapshot, config.public, row.size):
-        findings.require(condition=False, message=f"public/{tile.path()} {wrong}")
-
-
-def wrong_tiles(
-    snapshot: Snapshot, public: Path, size: int
-) -> Iterator[tuple[Tile, str]]:
-    """The tiles and entry bundles up to `size` leaves that are wrong, and in what."""
-    for tile, needed in tiles_to_serve(snapshot, size):
-        for kind in kinds_of(tile):
-            try:
-                data = (public / kind.path()).read_bytes()
-            except FileNotFoundError:
-                if needed:
-                    yield kind, "is missing"
-            except OSError as error:
-                yield kind, f"cannot be read: {error.strerror}"
-            else:
-                if data != cut(snapshot, kind):
-                    yield kind, "differs"

@@ -6,11 +6,9 @@ but where a later batch has put aside what stood there before. ledger.py writes 
 read here.
 """
 
-import json
 from collections.abc import Iterable
 
-from sqlite_utils import Database
-
+from log_server.engine import Database
 from log_server.index_pages import LONG, Known
 
 KEPT_BATCHES = 8
@@ -38,24 +36,24 @@ class IndexRows:
                 f"the index as it was {len(later)} batches ago is not kept any more"
             )
             raise LookupError(message)
-        self._execute = database.conn.execute
+        self._database = database
+        self._execute = database.execute
         self._size = size
         self._later = later
 
     def pages(self, numbers: Iterable[int]) -> dict[int, bytes]:
         """Those of the pages that there are."""
-        asked = json.dumps(list(numbers))
+        asked, among = self._database.numbers(numbers), self._database.in_numbers
         found: dict[int, bytes] = dict(
             self._execute(
-                "select number, hashes from trie_page"
-                " where number in (select value from json_each(?))",
+                f"select number, hashes from trie_page where number {among}",  # noqa: S608 - the engine's own words
                 (asked,),
             )
         )
         for batch in reversed(self._later):
             for number, hashes in self._execute(
-                "select number, hashes from trie_page_before"
-                " where batch = ? and number in (select value from json_each(?))",
+                "select number, hashes from trie_page_before"  # noqa: S608 - as above
+                f" where batch = ? and number {among}",
                 (batch, asked),
             ):
                 if hashes is None:

@@ -1,19 +1,23 @@
 """intake.db: statements that were promised a decision.
 
-The web process writes it, one thread at a time, with all that came in meanwhile as one
+A web process writes it, one thread at a time, with all that came in meanwhile as one
 transaction: a commit to disk costs the same for one row and for a hundred. The
 sequencer reads it. A row goes once log.db says that it is decided.
+
+`taken` in log.db means: every row up to this id is decided. So ids must be seen in
+their order, whoever writes them: a row that came to be seen behind `taken` would never
+be looked at, and its statement lost. Each transaction draws its ids after the last one
+was committed (`one_at_a_time`).
 """
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 
 from log_server.disk import fault_of
-from log_server.store import connect, transaction
+from log_server.engine import Database, Engine
 
 _GROUP = 512
 """A transaction of so many rows takes no more of them: bounds how long the first waits.
@@ -51,12 +55,13 @@ class Backlog:
 class IntakeReader:
     """intake.db as a reader sees it; for one thread, or under the caller's lock."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = connect(path, read_only=True)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._database = self._engine.connect(read_only=True)
 
     def after(self, taken: int, rows: int) -> list[Waiting]:
         """The rows that are not decided, in order; at most `rows`."""
-        found = self._database.execute(
+        found = self._alive().execute(
             "select id, envelope, envelope_sha256, conflict_accepted from intake"
             " where id > ? order by id limit ?",
             (taken, rows),
@@ -65,19 +70,25 @@ class IntakeReader:
 
     def find(self, envelope_sha256: bytes, taken: int, least: int) -> int | None:
         """The row in which an envelope waits; `least` 1: with a conflict accepted."""
-        row = self._database.execute(
-            "select max(id) from intake where envelope_sha256 = ? and id > ?"
-            " and conflict_accepted >= ?",
-            (envelope_sha256, taken, least),
-        ).fetchone()
+        row = (
+            self._alive()
+            .execute(
+                "select max(id) from intake where envelope_sha256 = ? and id > ?"
+                " and conflict_accepted >= ?",
+                (envelope_sha256, taken, least),
+            )
+            .fetchone()
+        )
         found: int | None = row[0]
         return found
 
     def rows(self, taken: int) -> int:
-        """How many wait now, counted by their ids, which costs nothing."""
-        row = self._database.execute(
-            "select max(id) from intake where id > ?", (taken,)
-        ).fetchone()
+        """How many wait now, at most: counted by their ids, which costs nothing."""
+        row = (
+            self._alive()
+            .execute("select max(id) from intake where id > ?", (taken,))
+            .fetchone()
+        )
         return 0 if row[0] is None else int(row[0]) - taken
 
     def backlog(self, taken: int) -> Backlog:
@@ -85,13 +96,22 @@ class IntakeReader:
         rows = self.rows(taken)
         if not rows:
             return Backlog(0, None)
-        oldest = self._database.execute(
-            "select received from intake where id > ? order by id limit 1", (taken,)
-        ).fetchone()
-        return Backlog(rows, oldest[0])
+        oldest = (
+            self._alive()
+            .execute(
+                "select received from intake where id > ? order by id limit 1", (taken,)
+            )
+            .fetchone()
+        )
+        return Backlog(rows, None if oldest is None else oldest[0])
+
+    def _alive(self) -> Database:
+        if not self._database.alive:
+            self._database = self._engine.connect(read_only=True)
+        return self._database
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()
 
 
@@ -112,15 +132,16 @@ class IntakeWriter:
     there is nobody to hand over to, with many there is one commit for all who wait.
 
     Args:
-        path: of intake.db.
+        engine: of intake.db.
         taken: the last row that is decided, by log.db.
         wake: called after each commit: tells the sequencer.
     """
 
     def __init__(
-        self, path: Path, taken: Callable[[], int], wake: Callable[[], None]
+        self, engine: Engine, taken: Callable[[], int], wake: Callable[[], None]
     ) -> None:
-        self._database = connect(path, read_only=False)
+        self._engine = engine
+        self._database = self._engine.connect(read_only=False)
         self._taken = taken
         self._wake = wake
         # Guards the database: held by the one thread that writes.
@@ -129,7 +150,7 @@ class IntakeWriter:
         self._begun = False
         try:
             self._never_reuse_ids()
-        except sqlite3.Error as error:
+        except Exception as error:
             # A disk that is full is no reason not to answer what can be read; the
             # first row tries again.
             if fault_of(error) is None:
@@ -139,17 +160,10 @@ class IntakeWriter:
         # intake.db may be newer, or restored and older, than log.db. A row with an id
         # that log.db calls decided would never be looked at: start beyond.
         taken = self._taken()
-        with transaction(self._database):
+        with self._database.transaction():
+            self._database.one_at_a_time("intake")
             self._database.execute("delete from intake where id <= ?", (taken,))
-            changed = self._database.execute(
-                "update sqlite_sequence set seq = max(seq, ?) where name = 'intake'",
-                (taken,),
-            )
-            if changed.rowcount == 0:
-                self._database.execute(
-                    "insert into sqlite_sequence (name, seq) values ('intake', ?)",
-                    (taken,),
-                )
+            self._database.never_reuse("intake", taken)
         self._begun = True
 
     def put(self, submission: Submission) -> int:
@@ -189,29 +203,36 @@ class IntakeWriter:
             one.done = True
 
     def _insert(self, group: Sequence[_Bundle]) -> None:
+        if not self._database.alive:
+            self._database, self._begun = self._engine.connect(read_only=False), False
         if not self._begun:
             self._never_reuse_ids()
         taken = self._taken()
-        with transaction(self._database):
-            self._database.execute("delete from intake where id <= ?", (taken,))
-            for one in group:
-                one.ids = [self._insert_row(row) for row in one.submissions]
-
-    def _insert_row(self, row: Submission) -> int:
-        cursor = self._database.execute(
-            "insert into intake"
-            " (envelope, envelope_sha256, conflict_accepted, received)"
-            " values (?, ?, ?, ?)",
+        rows = [
             (
                 row.envelope,
                 row.envelope_sha256,
                 int(row.conflict_accepted),
                 row.received,
-            ),
-        )
-        return int(cursor.lastrowid or 0)
+            )
+            for one in group
+            for row in one.submissions
+        ]
+        with self._database.transaction():
+            self._database.one_at_a_time("intake")
+            self._database.execute("delete from intake where id <= ?", (taken,))
+            ids = self._database.numbered(
+                "insert into intake"
+                " (envelope, envelope_sha256, conflict_accepted, received)"
+                " values (?, ?, ?, ?)",
+                rows,
+            )
+            self._database.ring("intake")
+        numbers = iter(ids)
+        for one in group:
+            one.ids = list(islice(numbers, len(one.submissions)))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._writing:
             self._database.close()

@@ -92,6 +92,7 @@ _HEALTH = _object(
     {
         "ok": {"type": "boolean"},
         "sequencer": {"type": "boolean"},
+        "lease": _STRING,
         "size": _INDEX,
         "seal_age": {"type": "integer"},
         "frozen": {"type": "boolean"},

@@ -6,6 +6,7 @@ It says how to know the log, and trusts nobody's products yet: `pcrlog policy ad
 from collections.abc import Callable
 
 from log_server.config import Config, Quorum
+from log_server.databases import log_database
 from log_server.registrar import root_keyid
 from log_server.store import Store
 from pcrlog.encoding import format_time
@@ -61,7 +62,7 @@ def policy_skeleton(config: Config, url: str, clock: Callable[[], int]) -> bytes
     if not url.startswith(("https://", "http://")) or any(c in url for c in '"\\ \n'):
         message = f"url is {url!a}, want https://HOST/PATH"
         raise UsageError(message)
-    store = Store(config.log_db)
+    store = Store(log_database(config))
     try:
         with store.published() as snapshot:
             registrar = root_keyid(snapshot, config.origin)

@@ -1,39 +1,34 @@
-"""Writes the files that everybody reads: tiles, entry bundles, and /checkpoint last.
+"""Publishes what everybody reads: tiles, entry bundles, and /checkpoint last.
 
-Whatever is written here is cut from log.db after the commit, and can be cut again byte
-for byte (only cosignatures are other people's). The order is the promise to readers: a
-checkpoint is shown when all that it covers can be read.
+Whatever is put on the shelf is cut from log.db after the commit, and can be cut again
+byte for byte (only cosignatures are other people's). The order is the promise to
+readers: a checkpoint is shown when all that it covers can be read.
 
     tiles, entry bundles -> cosignatures -> /checkpoint -> row `published`
 
-A crash after any of these steps leaves files that nobody asks for yet, or that are
-right; `recover` goes through all steps again. Only if /checkpoint is ahead of log.db,
-or differs, does it refuse: then log.db is an old copy, and going on would sign a second
+What a shelf is, a folder, a bucket or the database itself, changes nothing in this. A
+crash after any of these steps leaves files that nobody asks for yet, or that are right;
+`recover` goes through all steps again. Only if /checkpoint is ahead of log.db, or
+differs, does it refuse: then log.db is an old copy, and going on would sign a second
 tree of one size, a fork.
 
 If witnesses are to cosign, `cosign` comes back when a quorum of them has, or not at
 all: then nothing was shown, and the same checkpoint is published another time.
 """
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from log_server.cutting import cut, kinds_of, tiles_to_serve
 from log_server.ledger import Ledger
-from log_server.placing import Placer
+from log_server.shelf import CHECKPOINT, OvertakenError, Shelf
 from log_server.store import CheckpointRow, Snapshot
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.errors import InconsistencyError, PcrlogError, VerificationError
-from pcrlog.merkle import HASH_SIZE, Node
+from pcrlog.merkle import Node
 from pcrlog.note import UnverifiedNote, VerifierKey
-from pcrlog.tiles import FULL, HEIGHT, Tile, encode_bundle, tiles_of
-
-_REMOVED_AT_ONCE = 8
-_GROUP = 64
-"""Tiles written at once: a whole log is written anew in bounded memory."""
+from pcrlog.tiles import FULL, Tile, tiles_of
 
 
 class Cosign(Protocol):
@@ -47,11 +42,11 @@ class Cosign(Protocol):
 
 
 class Publisher:
-    """The one writer of the folder `public`.
+    """The one who publishes a log.
 
     Args:
         ledger: log.db, of which all is made.
-        public: the folder.
+        shelf: where to; it is closed with this.
         vkey: the log's key.
         cosign: asks witnesses and index monitors; None while the log has none.
     """
@@ -59,18 +54,14 @@ class Publisher:
     def __init__(
         self,
         ledger: Ledger,
-        public: Path,
+        shelf: Shelf,
         vkey: VerifierKey,
         cosign: Cosign | None = None,
     ) -> None:
         self._ledger = ledger
-        self._public = public
+        self._shelf = shelf
         self._vkey = vkey
         self._cosign = cosign
-        self._placer = Placer()
-        # Folders of partial tiles whose full tile stands. A crash leaves them, which
-        # costs space alone: nobody asks for those files.
-        self._outgrown: list[Path] = []
 
     def recover(self) -> None:
         """Finish what was committed and not published; do it again to be sure.
@@ -80,7 +71,7 @@ class Publisher:
         """
         snapshot = self._ledger.snapshot()
         newest = snapshot.checkpoint()
-        shown = self._shown()
+        shown = self._shelf.shown()
         if newest is None:
             if shown is not None:
                 self._refuse(shown, b"", "log.db is empty")
@@ -95,18 +86,18 @@ class Publisher:
         published = snapshot.published()
         if published is None or published[0].batch < row.batch:
             # The last run wrote the file and did not come to say so: it stands.
-            self._ledger.mark_published(row, shown)
+            self._mark_published(row, shown)
         # The tiles of the last two checkpoints, since files may be lost with the power.
         before = snapshot.checkpoint(row.batch - 1)
         previous = 0 if before is None else before.size
         if row.batch == newest.batch:
-            self._write_tiles(snapshot, row.size, previous)
-            self._note_outgrown(row.size, previous)
+            self._put_tiles(snapshot, row.size, previous)
+            self._outgrow(row.size, previous)
             self._refresh(snapshot, row)
         else:
             self._publish(snapshot, newest, previous, lambda _step: None)
-        while self._outgrown:
-            self._remove_some()
+        while self._shelf.sweep():
+            pass
 
     def _refresh(self, snapshot: Snapshot, row: CheckpointRow) -> None:
         """Ask the witnesses before anything new is signed: this may be an old copy.
@@ -114,9 +105,9 @@ class Publisher:
         What they answer is shown: it is fresher, and there may be new ones among them.
         """
         if self._cosign is not None:
-            note = self._write_cosigned(snapshot, row)
-            self._placer.name([self._public / "checkpoint"])
-            self._ledger.mark_published(row, note)
+            note = self._cosigned(snapshot, row)
+            self._show(snapshot, row, note)
+            self._mark_published(row, note)
 
     def heed(self) -> None:
         """Raise if a witness has said since that log.db is an old copy."""
@@ -138,47 +129,60 @@ class Publisher:
         previous: int,
         step: Callable[[str], None],
     ) -> None:
-        shown = self._public / "checkpoint"
-        note = row.note
-        # If nobody is to be asked, it goes to disk with the tiles: two files take as
-        # long as one. It gets its name after them in any case.
-        early = {shown: note} if self._cosign is None else {}
-        self._write_tiles(snapshot, row.size, previous, early)
+        # If nobody is to be asked, it is known already what is shown next.
+        ahead = row.note if self._cosign is None else b""
+        self._put_tiles(snapshot, row.size, previous, ahead)
         step("tiles-written")
-        if self._cosign is not None:
-            note = self._write_cosigned(snapshot, row)
+        note = self._cosigned(snapshot, row)
         step("cosigned")
-        self._placer.name([shown])
+        self._show(snapshot, row, note)
         step("checkpoint-written")
-        self._ledger.mark_published(row, note)
+        self._mark_published(row, note)
         step("published")
-        self._note_outgrown(row.size, previous)
-        self._remove_some()
+        self._outgrow(row.size, previous)
+        self._shelf.sweep()
 
-    def _write_cosigned(self, snapshot: Snapshot, row: CheckpointRow) -> bytes:
-        """Have a checkpoint cosigned; its note is on disk then, under no name yet."""
-        cosign = self._cosign
-        lines = [] if cosign is None else cosign(row.note, snapshot.node)
-        note = row.note + "".join(f"{line}\n" for line in lines).encode()
-        self._placer.write({self._public / "checkpoint": note})
-        return note
+    def _mark_published(self, row: CheckpointRow, note: bytes) -> None:
+        self._ledger.mark_published(row, note, synced=not self._shelf.is_asked)
+
+    def _cosigned(self, snapshot: Snapshot, row: CheckpointRow) -> bytes:
+        """The note of a checkpoint, with the lines of those who are to cosign it."""
+        if self._cosign is None:
+            return row.note
+        lines = self._cosign(row.note, snapshot.node)
+        return row.note + "".join(f"{line}\n" for line in lines).encode()
+
+    def _show(self, snapshot: Snapshot, row: CheckpointRow, note: bytes) -> None:
+        """Show a checkpoint; never one that is older than what is shown.
+
+        Whoever had our place before may have shown late what it had committed: that is
+        in log.db, and ours is newer.
+        """
+        try:
+            self._shelf.show(note)
+        except OvertakenError:
+            earlier = self._row_shown(snapshot)
+            if earlier is None or earlier.batch >= row.batch:
+                raise
+            self._shelf.show(note)
+
+    def _row_shown(self, snapshot: Snapshot) -> CheckpointRow | None:
+        """The row of what is shown at this moment, if log.db has it."""
+        shown = self._shelf.shown()
+        with suppress(VerificationError):
+            return None if shown is None else _row_of(snapshot, self._open(shown))
+        return None
 
     def close(self) -> None:
-        """End what helps to write."""
-        self._placer.close()
-
-    def _shown(self) -> bytes | None:
-        try:
-            return (self._public / "checkpoint").read_bytes()
-        except FileNotFoundError:
-            return None
+        """End what helps to publish."""
+        self._shelf.close()
 
     def _open(self, shown: bytes) -> Checkpoint:
         try:
             return open_checkpoint(UnverifiedNote.parse(shown), self._vkey)
         except PcrlogError as error:
             message = (
-                f"public/checkpoint is not this log's: {error}. If a disk spoiled it,"
+                f"{self._where} is not this log's: {error}. If a disk spoiled it,"
                 " put back a copy: clients and mirrors have one. Without any, remove it"
                 " and it is made anew; then nothing tells if log.db is the newest"
             )
@@ -186,90 +190,41 @@ class Publisher:
 
     def _refuse(self, shown: bytes, ours: bytes, why: str) -> None:
         message = (
-            f"public/checkpoint shows what was published, but {why}: log.db is an old"
+            f"{self._where} shows what was published, but {why}: log.db is an old"
             " copy, and going on would fork the log. Bring back the newest log.db"
         )
         raise InconsistencyError(message, ours=ours, theirs=shown)
 
-    # --- files -----------------------------------------------------------------------
+    @property
+    def _where(self) -> str:
+        return f"{self._shelf.where}{CHECKPOINT}"
 
-    def _write_tiles(
-        self,
-        snapshot: Snapshot,
-        size: int,
-        previous: int,
-        beside: Mapping[Path, bytes] = MappingProxyType({}),
+    # --- tiles -----------------------------------------------------------------------
+
+    def _put_tiles(
+        self, snapshot: Snapshot, size: int, previous: int, ahead: bytes = b""
     ) -> None:
         """Put the tiles in place that readers of a checkpoint up to `size` may ask for.
 
-        The files `beside` them are written with the last ones, and get no name yet.
+        Each is cut when the shelf takes it; see there for `ahead`.
         """
-        needed = [
+        needed = (
             kind
             for tile, is_needed in tiles_to_serve(snapshot, size, previous)
             for kind in kinds_of(tile)
             if is_needed
-        ]
-        for start in range(0, len(needed), _GROUP):
-            group = needed[start : start + _GROUP]
-            files = {self._public / t.path(): cut(snapshot, t) for t in group}
-            last = start + _GROUP >= len(needed)
-            self._placer.write({**files, **beside} if last else files)
-            self._placer.name(files)
+        )
+        self._shelf.put(((kind, cut(snapshot, kind)) for kind in needed), ahead)
 
-    def _note_outgrown(self, size: int, previous: int) -> None:
-        full = [tile for tile in tiles_of(size, previous) if tile.width == FULL]
-        for kind in (kind for tile in full for kind in kinds_of(tile)):
-            self._outgrown.append(self._public / f"{kind.path()}.p")
-
-    def _remove_some(self) -> None:
-        """Remove a few of the partial tiles of tiles that have become full.
-
-        All at once, up to 510 files, would hold up the next batch. A reader that still
-        wants one falls back to the full tile (C2SP tlog-tiles).
-        """
-        left = _REMOVED_AT_ONCE
-        while left and self._outgrown:
-            folder = self._outgrown[0]
-            found = list(islice(folder.iterdir(), left)) if folder.is_dir() else []
-            for path in found:
-                path.unlink()
-            left -= len(found)
-            if left:
-                shutil.rmtree(folder, ignore_errors=True)
-                del self._outgrown[0]
+    def _outgrow(self, size: int, previous: int) -> None:
+        self._shelf.outgrow(_full_ones(size, previous))
 
 
-def tiles_to_serve(
-    snapshot: Snapshot, size: int, previous: int = 0
-) -> Iterator[tuple[Tile, bool]]:
-    """Every hash tile of the checkpoints above `previous` and up to `size` leaves.
-
-    And whether it must be served still: a partial tile may go when the full one stands.
-    """
-    for checkpoint in snapshot.checkpoints(previous):
-        if checkpoint.size > size:
-            return
-        for tile in tiles_of(checkpoint.size, previous):
-            full_tiles = size >> HEIGHT * ((tile.level or 0) + 1)
-            yield tile, tile.width == FULL or tile.index >= full_tiles
-        previous = checkpoint.size
-
-
-def kinds_of(tile: Tile) -> tuple[Tile, ...]:
-    """A hash tile and, for one of level 0, the entry bundle beside it."""
-    if tile.level == 0:
-        return tile, Tile(None, tile.index, tile.width)
-    return (tile,)
-
-
-def cut(snapshot: Snapshot, tile: Tile) -> bytes:
-    """The bytes of a hash tile or an entry bundle, from log.db."""
-    if tile.level is not None:
-        return snapshot.tile(tile.level, tile.index)[: tile.width * HASH_SIZE]
-    start = tile.index * FULL
-    leaves = snapshot.leaves(start, start + tile.width)
-    return encode_bundle([leaf for _, leaf in leaves])
+def _full_ones(size: int, previous: int) -> Iterator[Tile]:
+    """The tiles and entry bundles that have become full since `previous`."""
+    for tile in tiles_of(size, previous):
+        if tile.width == FULL:
+            yield from kinds_of(tile)
 
 
 def _row_of(snapshot: Snapshot, checkpoint: Checkpoint) -> CheckpointRow | None:

@@ -16,7 +16,7 @@ import ipaddress
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
@@ -53,6 +53,11 @@ class Buckets:
         # Guards the buckets, which are in the order of their last use.
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self._rate > 0
 
     def take(self, key: str, tokens: int) -> int:
         """Take tokens; 0, or the seconds after which they would be there.
@@ -111,13 +116,15 @@ class Rates:
         for by in ("address", "identity"):
             self._refused.labels(by)
 
-    def take_for_address(self, environ: Mapping[str, object], statements: int) -> None:
-        """Let so many statements of a request pass.
+    def take_for_address(self, peer: str, forwarded: str, statements: int) -> None:
+        """Let so many statements of a request pass; see `address_of`.
 
         Raises:
             TooOftenError: too many came from there.
         """
-        address = address_of(environ, self._proxies)
+        if not self._addresses.limited:
+            return
+        address = address_of(peer, forwarded, self._proxies)
         seconds = self._addresses.take(address, statements)
         if seconds:
             self._refused.labels("address").inc(statements)
@@ -137,21 +144,26 @@ class Rates:
             raise TooOftenError(message, seconds)
 
 
-def address_of(environ: Mapping[str, object], proxies: int) -> str:
-    """Whose bucket a request (PEP 3333) belongs to.
+def address_of(peer: str, forwarded: str, proxies: int) -> str:
+    """Whose bucket a request belongs to.
 
     Each proxy adds to X-Forwarded-For who asked it, at the right end. Behind `proxies`
     trusted ones, the client is so many from the right; what stands further left, it
     wrote itself. Where no address stands there, the request is the last proxy's own.
 
-    >>> address_of({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "x, 8.8.8.8"}, 1)
+    Args:
+        peer: the address of the connection.
+        forwarded: X-Forwarded-For, or "".
+        proxies: how many are trusted.
+
+    >>> address_of("10.0.0.1", "x, 8.8.8.8", 1)
     '8.8.8.8'
-    >>> address_of({"REMOTE_ADDR": "2001:db8::5"}, 0)
+    >>> address_of("2001:db8::5", "", 0)
     '2001:db8::/64'
     """
-    told = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+    told = forwarded.split(",")
     client = _bucket(told[-proxies]) if 0 < proxies <= len(told) else None
-    return client or _bucket(str(environ.get("REMOTE_ADDR", ""))) or "unknown"
+    return client or _bucket(peer) or "unknown"
 
 
 def _bucket(text: str) -> str | None:

@@ -11,12 +11,10 @@ import re
 from flask import Blueprint, Request, Response, request
 
 from log_server.bundles import bundle_about, leaf_at, lookup, proof_of
+from log_server.headers import IMMUTABLE, NO_CACHE, TEXT
 from log_server.problems import NoEntryError, ParameterError
 from log_server.responses import (
-    IMMUTABLE,
     JSON,
-    NO_CACHE,
-    TEXT,
     decimal,
     parameters,
     respond,

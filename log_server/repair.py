@@ -1,4 +1,4 @@
-"""`fsck --repair`: makes the files of public/ anew from log.db, and nothing else.
+"""`fsck --repair`: makes published files anew from log.db, and nothing else.
 
 It signs nothing and changes no database. Before it writes, log.db is checked from its
 leaves alone: what is wrong there would only spread. Tiles and entry bundles are put in
@@ -9,16 +9,23 @@ It refuses to put an older checkpoint in the place of a newer one, which is all 
 tells on this disk that log.db is an old copy.
 """
 
+import functools
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from log_server.comparison import Comparison
 from log_server.config import Config
-from log_server.direct import LockedError, exclusively
-from log_server.fsck import check_database, read_shown, wrong_tiles
+from log_server.cutting import cut
+from log_server.databases import log_database
+from log_server.direct import exclusively
+from log_server.fsck import check_database, note_of
+from log_server.lease import LockedError
 from log_server.placing import Placer
-from log_server.publisher import cut
+from log_server.shelf import CHECKPOINT, Shelf
+from log_server.shelves import open_shelf
 from log_server.store import CheckpointRow, Snapshot, Store
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
 from pcrlog.errors import InconsistencyError, PcrlogError
@@ -31,11 +38,12 @@ _GROUP = 64
 
 @dataclass
 class Repaired:
-    """What was done: `files`, by their paths below public/; `left` is what was not.
+    """What was done: `files`, by their paths below `where`; `left` is what was not.
 
     `wrong` is what is wrong with log.db: then nothing was done.
     """
 
+    where: str
     leaves: int = 0
     files: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -45,7 +53,7 @@ class Repaired:
 def repair(
     config: Config, progress: Callable[[int], None] = lambda _done: None
 ) -> Repaired:
-    """Make anew what is missing or damaged in public/.
+    """Make anew what is missing or damaged in public/, or in the bucket.
 
     Args:
         config: which log.
@@ -56,44 +64,49 @@ def repair(
         OSError: a file cannot be written.
     """
     vkey = config.vkey()
-    # Before the database, since a running `serve` moves both on.
-    shown = read_shown(config.public)
-    store = Store(config.log_db)
-    try:
+    with ExitStack() as stack:
+        store = Store(log_database(config))
+        stack.callback(store.close)
+        note = functools.partial(note_of, store)
+        shelf = open_shelf(config, note, repairing=True)
+        stack.callback(shelf.close)
+        # Before the database, since a running `serve` moves both on.
+        shown = shelf.shown() or b""
         with store.committed() as snapshot:
             findings = check_database(snapshot, vkey, progress)
-            done = Repaired(leaves=findings.leaves, wrong=findings.wrong)
-            if not done.wrong:
-                _repair_files(config, snapshot, vkey, shown, done)
-    finally:
-        store.close()
+            done = Repaired(shelf.where, findings.leaves, wrong=findings.wrong)
+            if not done.wrong and shelf.is_apart:
+                row = _row_shown(snapshot, vkey, shown, f"{shelf.where}{CHECKPOINT}")
+                _repair_files(config, snapshot, shelf, row, done)
     return done
 
 
 def _repair_files(
-    config: Config, snapshot: Snapshot, vkey: VerifierKey, shown: bytes, done: Repaired
+    config: Config,
+    snapshot: Snapshot,
+    shelf: Shelf,
+    row: CheckpointRow | None,
+    done: Repaired,
 ) -> None:
-    row = _row_shown(snapshot, vkey, shown)
+    where = f"{shelf.where}{CHECKPOINT}"
     published = snapshot.published()
     if row is None and published is None:
-        done.left.append("public/checkpoint: nothing was published yet; start `serve`")
+        done.left.append(f"{where}: nothing was published yet; start `serve`")
         return
     size = row.size if row is not None else 0
     if published is not None:
         size = max(size, published[0].size)
-    done.files += write_tiles(
-        snapshot,
-        config.public,
-        (tile for tile, _ in wrong_tiles(snapshot, config.public, size)),
-    )
+    wrong = [tile for tile, _ in Comparison(snapshot, shelf).wrong_tiles(size)]
+    shelf.put((tile, cut(snapshot, tile)) for tile in wrong)
+    done.files += [tile.path() for tile in wrong]
     if row is None and published is not None:
         try:
             with exclusively(config):
-                place(config.public / "checkpoint", published[1])
-            done.files.append("checkpoint")
+                shelf.show(published[1])
+            done.files.append(CHECKPOINT)
         except LockedError:
             done.left.append(
-                "public/checkpoint: a `serve` runs, and writes it with the next"
+                f"{where}: a `serve` runs, and writes it with the next"
                 " checkpoint; or stop it, and repair again"
             )
 
@@ -121,9 +134,9 @@ def place(path: Path, data: bytes) -> None:
 
 
 def _row_shown(
-    snapshot: Snapshot, vkey: VerifierKey, shown: bytes
+    snapshot: Snapshot, vkey: VerifierKey, shown: bytes, where: str
 ) -> CheckpointRow | None:
-    """The row of the checkpoint that is shown; None if it is missing, or spoiled.
+    """The row of the checkpoint that is shown `where`; None: it is missing, or spoiled.
 
     Raises:
         InconsistencyError: it is newer than log.db, or of another history. What it
@@ -145,7 +158,7 @@ def _row_shown(
             return None
     if row is None or row.root != said.root:
         message = (
-            f"public/checkpoint shows {said.size} leaves, and log.db does not have that"
+            f"{where} shows {said.size} leaves, and log.db does not have that"
             " checkpoint: log.db is an old copy. Bring back the newest log.db; nothing"
             " was repaired"
         )

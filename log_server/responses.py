@@ -7,6 +7,7 @@ unless it may be repeated, and is known, or the request is refused: a misspelt
 
 from collections.abc import Collection, Mapping
 from typing import TypeAlias
+from urllib.parse import parse_qs
 
 from flask import Request, Response
 
@@ -16,9 +17,6 @@ from pcrlog.encoding import encode_json, parse_decimal
 from pcrlog.errors import MalformedError
 
 JSON = "application/json"
-TEXT = "text/plain; charset=utf-8"
-IMMUTABLE = "public, max-age=31536000, immutable"
-NO_CACHE = "no-cache"
 NO_STORE = "no-store"
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -61,12 +59,23 @@ def respond_problem(
 def parameters(
     request: Request, known: Collection[str], repeatable: Collection[str] = ()
 ) -> dict[str, list[str]]:
-    """The query's parameters, each with its values.
+    """The parameters of a request's query, each with its values.
 
     Raises:
         ParameterError: one is unknown, or stands twice and must not.
     """
-    found = request.args.to_dict(flat=False)
+    return parameters_of(request.query_string.decode("latin-1"), known, repeatable)
+
+
+def parameters_of(
+    query: str, known: Collection[str], repeatable: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The parameters of a query, as it came, each with its values.
+
+    Raises:
+        ParameterError: one is unknown, or stands twice and must not.
+    """
+    found = parse_qs(query, keep_blank_values=True)
     for name, values in found.items():
         if name not in known and name not in repeatable:
             names = ", ".join(sorted({*known, *repeatable})) or "none"

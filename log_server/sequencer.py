@@ -18,6 +18,7 @@ authority in memory may be ahead of what was committed.
 from collections.abc import Callable, Sequence
 
 from log_server.admission import admit
+from log_server.ahead import NOTHING, Ahead, look_ahead
 from log_server.batch import Batch, Sealed
 from log_server.draft import Draft
 from log_server.intake import IntakeReader, Waiting
@@ -25,6 +26,7 @@ from log_server.ledger import Ledger
 from log_server.problems import problem_of
 from log_server.progress import Progress
 from log_server.publisher import Publisher
+from log_server.signatures import Signatures
 from log_server.store import Decision, Snapshot
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.entry import Entry
@@ -45,12 +47,13 @@ Step = Callable[[str], None]
 """Told the name of each step of a round; tests kill the process in it."""
 
 
-def sequence(
+def sequence(  # noqa: PLR0913 - all that a batch depends on, and nothing else
     snapshot: Snapshot,
     progress: Progress,
     rows: Sequence[Waiting],
     now: int,
     *,
+    ahead: Sequence[Ahead] = (),
     idle_seal: bool = False,
     freeze: bool = False,
 ) -> Batch:
@@ -61,11 +64,15 @@ def sequence(
         progress: the same moment; its authority is moved on by what is admitted here.
         rows: of intake.db, in order.
         now: unix seconds; seals never go back behind an earlier one.
+        ahead: what is known of each row already; none: nothing is.
         idle_seal: seal though there is nothing new.
         freeze: make this seal the last.
     """
     draft = Draft(snapshot, progress)
-    decisions = tuple(_decide(draft, progress, row, now) for row in rows)
+    decisions = tuple(
+        _decide(draft, progress, waiting, now)
+        for waiting in zip(rows, ahead or [NOTHING] * len(rows), strict=True)
+    )
     update, grown = draft.grow_index()
     sealed = None
     if draft.leaves or idle_seal or freeze:
@@ -90,7 +97,10 @@ def sequence(
     )
 
 
-def _decide(draft: Draft, progress: Progress, row: Waiting, now: int) -> Decision:
+def _decide(
+    draft: Draft, progress: Progress, waiting: tuple[Waiting, Ahead], now: int
+) -> Decision:
+    row, ahead = waiting
     try:
         admitted = admit(
             row.envelope,
@@ -98,6 +108,7 @@ def _decide(draft: Draft, progress: Progress, row: Waiting, now: int) -> Decisio
             progress.authority,
             conflict_accepted=row.conflict_accepted,
             now=now,
+            ahead=ahead,
         )
     except PcrlogError as error:
         slug = problem_of(error).slug
@@ -140,6 +151,7 @@ class Sequencer:
         self._signer = signer
         self._clock = clock
         self._step = step
+        self._signatures = Signatures()
         self.progress = Progress.load(ledger.snapshot())
         self._untidy = 0
 
@@ -150,14 +162,22 @@ class Sequencer:
             return 0
         self._publisher.heed()
         self._step("rows-read")
-        batch = sequence(
-            self._ledger.snapshot(),
-            self.progress,
+        ahead = look_ahead(
             rows,
-            self.now(),
-            idle_seal=idle_seal,
-            freeze=freeze,
+            self.progress.tree.size,
+            self.progress.authority,
+            self._signatures,
         )
+        with self._ledger.reading() as snapshot:
+            batch = sequence(
+                snapshot,
+                self.progress,
+                rows,
+                self.now(),
+                ahead=ahead,
+                idle_seal=idle_seal,
+                freeze=freeze,
+            )
         self._step("batch-made")
         note = b""
         if batch.sealed is not None:
@@ -188,3 +208,7 @@ class Sequencer:
     def _tidy(self) -> None:
         self._ledger.tidy()
         self._untidy = 0
+
+    def close(self) -> None:
+        """End its threads."""
+        self._signatures.close()

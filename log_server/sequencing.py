@@ -7,10 +7,12 @@ quorum is published by the next start.
 
 A fault of the disk ends it as any error does, but is told to the parent, which starts
 the next one: what is in memory may be ahead of the disk, and what is on disk is all
-that counts (`tending`).
+that counts (`tending`). So does the loss of the lease, of a log that has one: at once,
+whatever it is doing, since nothing of it could be published.
 """
 
 import functools
+import gc
 import math
 import os
 import signal
@@ -20,8 +22,10 @@ from multiprocessing.connection import Connection
 
 from log_server.clock_check import ClockError, Refusal
 from log_server.config import Config, Settings
+from log_server.databases import intake_database
 from log_server.direct import open_sequencer
 from log_server.disk import fault_of
+from log_server.lease import GivenUpError, LostError
 from log_server.sequencer import Sequencer, Step
 from log_server.wake import Bell
 from log_server.witnesses import EndedError, Patience
@@ -29,8 +33,12 @@ from pcrlog.encoding import printable
 from pcrlog.errors import PcrlogError
 
 _WORDS = 1000
+_OBJECTS = 50_000
+"""More than there were: then it is looked for cycles among them."""
 _LONGEST_SLEEP = 60
 """Seconds until the clock is looked at again: it may have been set meanwhile."""
+_LISTENING = 2
+"""The same for who is rung by a database: should a ring have been lost on its way."""
 _REFUSED = 1
 """Seconds until a clock that is refused is looked at again."""
 _SILENCE = 0.2
@@ -61,13 +69,22 @@ def run_sequencer(
     # web process may take statements in meanwhile.
     bell = functools.cache(lambda: Bell(config.wake))
     patience = Patience(math.inf, ended=lifeline.poll, waiting=bell)
+    _forget(config)
     try:
         with open_sequencer(
-            config, clock, _crash_for_tests(), patience, settle=again
+            config, clock, _step_for_tests(), patience, settle=again, lost=_end_at_once
         ) as sequencer:
+            if config.settings.database is not None:
+                bell().listen(intake_database(config).connect(read_only=True))
+            # A batch makes tens of thousands of objects and no cycles: to look for some
+            # after each 700 of them was a tenth of the work.
+            gc.freeze()
+            gc.set_threshold(_OBJECTS)
             _sequence_until(lifeline, bell(), sequencer, config)
-    except EndedError:
+    except (EndedError, GivenUpError):
         return
+    except LostError as error:
+        _end_at_once(str(error))
     except Exception as error:
         fault = fault_of(error)
         if fault is not None:
@@ -83,6 +100,7 @@ def _sequence_until(
     lifeline: Connection, bell: Bell, sequencer: Sequencer, config: Config
 ) -> None:
     settings, progress = config.settings, sequencer.progress
+    longest = _LONGEST_SLEEP if settings.database is None else _LISTENING
     refusal = Refusal(config.clock_refused)
     sleep: float = 0
     while not bell.wait(sleep, [lifeline.fileno()]):
@@ -104,9 +122,7 @@ def _sequence_until(
             sleep = _SILENCE
         else:
             sequencer.rest()
-            sleep = (
-                _LONGEST_SLEEP if progress.frozen else min(heartbeat, _LONGEST_SLEEP)
-            )
+            sleep = longest if progress.frozen else min(heartbeat, longest)
 
 
 def _turn(sequencer: Sequencer, settings: Settings) -> tuple[bool, int]:
@@ -120,12 +136,31 @@ def _turn(sequencer: Sequencer, settings: Settings) -> tuple[bool, int]:
     return busy, heartbeat
 
 
-def _crash_for_tests() -> Step:
-    """A step that kills this process at the point that PCRLOG_TEST_CRASH names."""
-    point = os.environ.get("PCRLOG_TEST_CRASH")
+def _forget(config: Config) -> None:
+    """What a sequencer said here the last time; another one may be elsewhere by now."""
+    if config.settings.database is not None:
+        config.witnessing.unlink(missing_ok=True)
+        config.clock_refused.unlink(missing_ok=True)
+
+
+def _end_at_once(why: str) -> None:
+    """Say that the lease is lost; nothing that is begun is finished."""
+    sys.stderr.write(f"sequencer: lost the lease: {printable(why, _WORDS)}\n")
+    sys.stderr.flush()
+    os._exit(LostError.exit_code)
+
+
+def _step_for_tests() -> Step:
+    """A step that kills this process at the point that PCRLOG_TEST_CRASH names.
+
+    Or stops it, at the one that PCRLOG_TEST_STOP names.
+    """
+    kill, stop = (os.environ.get(f"PCRLOG_TEST_{what}") for what in ("CRASH", "STOP"))
 
     def step(name: str) -> None:
-        if name == point:
+        if name == kill:
             os.kill(os.getpid(), signal.SIGKILL)
+        if name == stop:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     return step

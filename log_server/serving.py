@@ -1,5 +1,8 @@
 """`serve`: one web process and one sequencer, which live and die together.
 
+A log in PostgreSQL may have several of these, or of their halves (`Part`), on any
+machines; then one of the sequencers sequences, and the others wait (`lease`).
+
     serve (this process: the lock, Granian's main loop)
      ├── web worker: HTTP, intake.db
      └── sequencer: the log's key, log.db, public/
@@ -26,7 +29,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Flask
 from granian.constants import HTTPModes, Interfaces
@@ -34,7 +37,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from log_server.app import Services, create_app
+from log_server.app import create_app
 from log_server.bridge import Bridge, Scope, Transport
 from log_server.config import Config
 from log_server.direct import exclusively
@@ -42,7 +45,11 @@ from log_server.disk import DamagedError, Trouble, fault_of
 from log_server.tending import Tended, telling
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
 
+if TYPE_CHECKING:
+    from log_server.services import Services
+
 Clock = Callable[[], int]
+Part = Literal["web", "sequencer"]
 
 _MEANT = frozenset({UsageError.exit_code, VerificationError.exit_code})
 _DISK_SECONDS = 1
@@ -78,7 +85,9 @@ class DiedError(UncheckedError):
             self.exit_code = int(str(status))  # type: ignore[misc] # of this one error
 
 
-def serve(config: Config, host: str, port: int, clock: Clock) -> None:
+def serve(
+    config: Config, host: str, port: int, clock: Clock, only: Part | None = None
+) -> None:
     """Serve a log until SIGTERM or SIGINT.
 
     Args:
@@ -86,25 +95,60 @@ def serve(config: Config, host: str, port: int, clock: Clock) -> None:
         host: an address of this machine.
         port: a free port.
         clock: unix seconds; a function that a new process can import.
+        only: half of it; the other runs elsewhere.
 
     Raises:
-        UsageError: the folder or the port is in use.
+        UsageError: the folder or the port is in use, or there can be no elsewhere.
         DiedError: a child died.
     """
+    if only is not None:
+        _require_shared(config, only)
     with exclusively(config):
-        # Granian would share the port of another server (SO_REUSEPORT).
-        asyncio.run(_require_free(host, port))
+        if only != "sequencer":
+            # Granian would share the port of another server (SO_REUSEPORT).
+            asyncio.run(_require_free(host, port))
         multiprocessing.set_start_method("spawn", force=True)
         context = multiprocessing.get_context("spawn")
+        if only == "web":
+            _serve_web(config, host, port, clock, (None, context))
+            return
         sequencer = Tended(context, config, clock)
         try:
             if not sequencer.start():
                 _raise_died("the sequencer did not start", sequencer.status)
-            _serve_web(config, host, port, clock, (sequencer, context))
+            if only is None:
+                _serve_web(config, host, port, clock, (sequencer, context))
+            else:
+                _sequence_alone(config, sequencer)
         finally:
-            with contextlib.suppress(OSError):
-                config.serving.unlink()
             sequencer.close(_STOP_SECONDS)
+
+
+def _require_shared(config: Config, only: Part) -> None:
+    why = ""
+    if config.settings.database is None:
+        why = "its database is in this folder"
+    elif config.publishing.at == "folder":
+        why = "it is published in this folder"
+    if why:
+        message = (
+            f"--only {only}: no other machine can have the other half of"
+            f" {config.origin}, since {why}; see More than one machine in"
+            " docs/operations.md"
+        )
+        raise UsageError(message)
+
+
+def _sequence_alone(config: Config, sequencer: Tended) -> None:
+    """Tend a sequencer until a signal or its death."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: ended.set())
+    sequencer.follow(lambda _words: None, ended.set)
+    _tell(f"sequencing {config.origin}, whenever it is ours to do")
+    ended.wait()
+    if sequencer.status is not None:
+        _raise_died("the sequencer died", sequencer.status)
 
 
 def _raise_died(what: str, exit_code: object) -> None:
@@ -117,9 +161,9 @@ def _serve_web(
     host: str,
     port: int,
     clock: Clock,
-    beside: tuple[Tended, SpawnContext],
+    beside: tuple[Tended | None, SpawnContext],
 ) -> None:
-    """Run Granian until a signal or a death, beside a sequencer."""
+    """Run Granian until a signal or a death, beside a sequencer if there is one."""
     sequencer, context = beside
     lifeline, line = context.Pipe(duplex=False)
     server = MPServer(
@@ -140,7 +184,8 @@ def _serve_web(
     )
     end = functools.partial(os.kill, os.getpid(), signal.SIGTERM)
     # From a hook: before it, Granian does not heed a signal yet.
-    server.on_startup(functools.partial(sequencer.follow, telling(line), end))
+    if sequencer is not None:
+        server.on_startup(functools.partial(sequencer.follow, telling(line), end))
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server.on_startup(
         threading.Thread(
@@ -155,7 +200,9 @@ def _serve_web(
             _raise_died("the web process died", error.code)
     finally:
         line.close()
-    if sequencer.status is not None:
+        with contextlib.suppress(OSError):
+            config.serving.unlink()
+    if sequencer is not None and sequencer.status is not None:
         _raise_died("the sequencer died", sequencer.status)
 
 
@@ -173,8 +220,7 @@ class _Worker:
 
     def __init__(self, config: Config, app: Flask) -> None:
         self._services: Services = app.extensions["pcrlog"]
-        files, registry = self._services.files, self._services.registry
-        self._bridge = Bridge(app, files, config.settings.threads, registry)
+        self._bridge = Bridge(app, self._services, config.settings.threads)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._bridge.pass_by(loop)
@@ -237,7 +283,11 @@ def _announce(config: Config, host: str, port: int, url: str) -> None:
     asyncio.run(_wait_until_answered(host, port))
     state = {"url": url, "pid": os.getpid()}
     config.serving.write_text(json.dumps(state) + "\n", "ascii")
-    sys.stdout.write(f"serving {config.origin} at {url}\n")
+    _tell(f"serving {config.origin} at {url}")
+
+
+def _tell(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
 
 

@@ -40,10 +40,12 @@ class Health:
 
     `seal_age`, `oldest_waiting` and `quorum_missing` are in seconds; `clock` says why
     the sequencer refuses it, `disk` what is wrong there; each is empty if nothing is.
+    `lease` says who sequences, if there may be several (`lease.Seen.holder`).
     """
 
     ok: bool
     sequencer: bool
+    lease: str
     size: int
     seal_age: int
     frozen: bool
@@ -95,6 +97,7 @@ class Status:
             and max(waited, missing) <= _LATE_SECONDS
             and not any(one.alarm for one in told.members),
             sequencer=sequencer,
+            lease=self._submissions.sequencer(),
             size=0 if published is None else published[0].size,
             seal_age=age,
             frozen=frozen,
@@ -179,9 +182,17 @@ class Requests:
         # The rule, not the path: what clients choose must not become a label.
         route = request.url_rule.rule if request.url_rule else "none"
         method = request.method if request.url_rule else "none"
-        self._count.labels(route, method, str(response.status_code)).inc()
-        self._seconds.labels(route, method).observe(self._timer() - g.begun)
+        self.count(route, method, response.status_code, g.begun)
         return response
+
+    def begin(self) -> float:
+        """When a request begins that passes Flask by."""
+        return self._timer()
+
+    def count(self, route: str, method: str, status: int, begun: float) -> None:
+        """Count a request that is answered."""
+        self._count.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(self._timer() - begun)
 
 
 def blueprint(

@@ -1,77 +1,29 @@
 """Reads log.db: what the log holds, at one moment, up to one size.
 
-A `Snapshot` is one read transaction. SQLite shows it one state of the file however long
-it takes; what it returns lies below its `size`, so that a web process that looks at the
+A `Snapshot` is one read transaction: it sees one state of the database however long it
+takes. What it returns lies below its `size`, so that a web process that looks at the
 published log never lets out a leaf or an index that no checkpoint covers yet. ledger.py
 writes what is read here.
-
-Every connection is made here or in intake.py: WAL, synchronous=FULL, transactions begun
-and ended by hand.
 """
 
-import sqlite3
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
-from sqlite_utils import Database
-
+from log_server.engine import Database, Engine
 from log_server.index_rows import IndexRows
-from pcrlog.errors import UsageError
 from pcrlog.index_keys import key_hash
 from pcrlog.merkle import Node
 from pcrlog.seal import Seal
 from pcrlog.tiles import node_reader
 
-_BUSY_SECONDS = 10
-DURABLE = "full"
-"""`pragma synchronous`: a commit that returns is on disk. Unit tests waive it."""
-
-
-def connect(path: Path, *, read_only: bool) -> Database:
-    """Open one of the two databases.
-
-    `query_only`, not `mode=ro`: a reader must be able to make the shared-memory file of
-    the WAL when it comes first.
-
-    Raises:
-        UsageError: there is no such file; it is never made silently.
-    """
-    if not path.is_file():
-        message = f"{path.name} is missing: restore the folder, or make a log by `init`"
-        raise UsageError(message)
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    database = Database(connection, execute_plugins=False)
-    if read_only:
-        database.execute("pragma query_only = on")
-    database.execute(f"pragma synchronous = {DURABLE}")
-    return database
-
-
-def create(path: Path, schema: str) -> None:
-    """Make a database from its part of schema.sql."""
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"pragma synchronous = {DURABLE}")
-        connection.execute("pragma journal_mode = wal")
-        connection.executescript(f"begin;{schema}commit;")
-    connection.close()
-
-
-@contextmanager
-def transaction(database: Database, begin: str = "begin immediate") -> Iterator[None]:
-    """All of it or nothing; `immediate`, so that it never fails half-way for a lock."""
-    database.execute(begin)
-    try:
-        yield
-    except BaseException:
-        database.rollback()
-        raise
-    database.execute("commit")
+_ALL = (1 << 63) - 1
+"""A `limit` that is none, in words of both databases."""
+_PAGE = 256
+"""Rows read at once where whoever asks may stop, or goes through the whole log."""
+_NEWEST = 32
+"""The same, of a list of which the first few are wanted as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +64,10 @@ class Snapshot:
         self._database = database
         self.size = size
 
+    def up_to(self, size: int) -> "Snapshot":
+        """The same moment, of fewer leaves."""
+        return Snapshot(self._database, size)
+
     def _one(self, sql: str, *parameters: object) -> tuple[object, ...] | None:
         row: tuple[object, ...] | None = self._database.execute(
             sql, parameters
@@ -129,10 +85,12 @@ class Snapshot:
 
     def leaves(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """(index, leaf) for start <= index < stop, ascending."""
-        yield from self._database.execute(
-            "select idx, leaf from entry where idx >= ? and idx < ? order by idx",
-            (start, min(stop, self.size)),
-        )
+        end = min(stop, self.size)
+        for low in range(start, end, _PAGE):
+            yield from self._database.execute(
+                "select idx, leaf from entry where idx >= ? and idx < ? order by idx",
+                (low, min(low + _PAGE, end)),
+            ).fetchall()
 
     def identities(self, start: int) -> list[tuple[int, bytes]]:
         """(index, leaf) of the identities from `start` on: what authority rests on."""
@@ -153,8 +111,8 @@ class Snapshot:
 
     # --- index -----------------------------------------------------------------------
 
-    def indices(self, hashed_key: bytes, most: int = -1) -> tuple[int, ...]:
-        """The entries under a key, ascending; the first `most` if that is not -1."""
+    def indices(self, hashed_key: bytes, most: int = _ALL) -> tuple[int, ...]:
+        """The entries under a key, ascending; at most the first `most`."""
         rows = self._database.execute(
             "select idx from index_entry where key_hash = ? and idx < ?"
             " order by idx limit ?",
@@ -164,12 +122,17 @@ class Snapshot:
 
     def newest(self, key: str) -> Iterator[int]:
         """The entries under a key string, newest first."""
-        rows = self._database.execute(
-            "select idx from index_entry where key_hash = ? and idx < ?"
-            " order by idx desc",
-            (key_hash(key), self.size),
-        )
-        yield from (index for (index,) in rows)
+        hashed, end = key_hash(key), self.size
+        while True:
+            rows = self._database.execute(
+                "select idx from index_entry where key_hash = ? and idx < ?"
+                " order by idx desc limit ?",
+                (hashed, end, _NEWEST),
+            ).fetchall()
+            yield from (index for (index,) in rows)
+            if len(rows) < _NEWEST:
+                return
+            end = rows[-1][0]
 
     def given(self, key: str) -> int:
         """How many releases and passes stand under a key `v1/by/...`."""
@@ -197,7 +160,8 @@ class Snapshot:
         stands; the second value tells whether that was all.
         """
         rows = self._database.execute(
-            "select idx from word where word >= ? and word < ? and idx < ? limit ?",
+            "select idx from word where word >= ? and word < ? and idx < ?"
+            " order by word, idx limit ?",
             (word, word + "\x7f", self.size, seen + 1),
         ).fetchall()
         found = sorted({index for (index,) in rows[:seen]}, reverse=True)
@@ -217,40 +181,46 @@ class Snapshot:
         """The tree's complete subtrees, for proofs."""
         return lru_cache(maxsize=4096)(node_reader(lru_cache(maxsize=64)(self.tile)))
 
-    # --- whole tables, for fsck
-    # --------------------------------------------------------
+    # --- whole tables, for fsck ------------------------------------------------------
 
     def entries(self) -> Iterator[tuple[int, bytes, bytes | None, str]]:
         """(index, leaf, statement, kind) of every row of `entry`, ascending."""
-        yield from self._database.execute(
+        yield from self._database.stream(
             "select idx, leaf, statement, kind from entry order by idx"
         )
 
     def tiles(self) -> Iterator[tuple[int, int, bytes]]:
         """(level, index, hashes) of every tile."""
-        yield from self._database.execute(
+        yield from self._database.stream(
             "select level, idx, hashes from tile order by level, idx"
         )
 
     def index_rows(self) -> Iterator[tuple[bytes, int, bytes | None]]:
         """(key hash, index, value if there is one) of the whole index, ascending."""
-        yield from self._database.execute(
+        yield from self._database.stream(
             "select key_hash, idx, value from index_entry order by key_hash, idx"
         )
 
     def trie_pages(self) -> Iterator[tuple[int, bytes]]:
         """(number, hashes) of every page of the newest index trie."""
-        yield from self._database.execute("select number, hashes from trie_page")
+        yield from self._database.stream("select number, hashes from trie_page")
 
     def given_rows(self) -> Iterator[tuple[bytes, int]]:
         """(key hash, number of releases and passes)."""
-        yield from self._database.execute("select key_hash, statements from given")
+        yield from self._database.stream("select key_hash, statements from given")
 
     def decided(self) -> Iterator[tuple[bytes, int]]:
         """(envelope hash, index) of every decision that is no refusal."""
-        yield from self._database.execute(
+        yield from self._database.stream(
             "select envelope_sha256, idx from decision where idx is not null"
         )
+
+    def refused(self) -> Iterator[Decision]:
+        """Every decision that is a refusal."""
+        for row in self._database.stream(
+            "select envelope_sha256, problem, detail from decision where idx is null"
+        ):
+            yield Decision(_blob(row[0]), None, str(row[1]), str(row[2]))
 
     # --- progress --------------------------------------------------------------------
 
@@ -269,8 +239,18 @@ class Snapshot:
 
     def checkpoints(self, after: int = 0) -> Iterator[CheckpointRow]:
         """Every checkpoint of more than `after` leaves, ascending."""
-        sql = f"select {_CHECKPOINT} where size > ? order by size"
-        for row in self._database.execute(sql, (after,)):
+        sql = f"select {_CHECKPOINT} where size > ? order by size limit ?"
+        while True:
+            rows = self._database.execute(sql, (after, _PAGE)).fetchall()
+            yield from map(_checkpoint, rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][1]
+
+    def unsigned(self) -> Iterator[CheckpointRow]:
+        """The checkpoints of a standby that the log's key has still to sign."""
+        sql = f"select {_CHECKPOINT} where note like ? order by batch"
+        for row in self._database.execute(sql, ("%\n\n",)):
             yield _checkpoint(row)
 
     def published(self) -> tuple[CheckpointRow, bytes] | None:
@@ -283,6 +263,11 @@ class Snapshot:
             message = "log.db: the published checkpoint is missing; run fsck"
             raise LookupError(message)
         return checkpoint, str(row[1]).encode()
+
+    def published_note(self) -> str:
+        """The cosigned note that /checkpoint shows; empty before there is one."""
+        row = self._one("select note from published")
+        return "" if row is None else str(row[0])
 
     def published_size(self) -> int:
         """The size of /checkpoint."""
@@ -350,56 +335,35 @@ def _checkpoint(row: tuple[object, ...]) -> CheckpointRow:
 
 
 class Store:
-    """log.db for readers: a snapshot a question, for any number of threads.
+    """log.db for readers: a snapshot a question, for any number of threads."""
 
-    Connections wait in a pool for the next question. They do not belong to threads: a
-    web server ends idle ones and starts others, and would leave theirs open for ever.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._idle: deque[Database] = deque()
-        # For `version`, which compares what one connection has seen: one thread's.
-        self._watching: Database | None = None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Database]:
-        try:
-            database = self._idle.pop()
-        except IndexError:
-            database = connect(self._path, read_only=True)
-        try:
-            with transaction(database, "begin"):
-                yield database
-        finally:
-            if not database.conn.in_transaction:
-                self._idle.append(database)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @contextmanager
     def committed(self) -> Iterator[Snapshot]:
         """All that the sequencer has committed, published or not: for admission."""
-        with self._transaction() as database:
+        with self._engine.snapshot() as database:
             yield Snapshot(database, size_of(database))
 
     @contextmanager
     def published(self) -> Iterator[Snapshot]:
         """What everybody may see: up to the size of /checkpoint."""
-        with self._transaction() as database:
+        with self._engine.snapshot() as database:
             yield Snapshot(database, Snapshot(database, 0).published_size())
 
-    def version(self) -> int:
-        """A number that changes with each commit of the sequencer; for one thread."""
-        if self._watching is None:
-            self._watching = connect(self._path, read_only=True)
-        row = self._watching.execute("pragma data_version").fetchone()
-        return _int(row[0])
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks at `version`, so that looking costs little."""
+        return self._engine.pause
+
+    def version(self) -> object:
+        """Something that changes when the sequencer commits; for one thread."""
+        return self._engine.version()
 
     def close(self) -> None:
         """Close what is open; no question may be under way."""
-        while self._idle:
-            self._idle.pop().close()
-        if self._watching is not None:
-            self._watching.close()
+        self._engine.close()
 
 
 def size_of(database: Database) -> int:

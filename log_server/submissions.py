@@ -6,36 +6,38 @@ The judgement here spares the sequencer, and tells whoever submits at once what 
 wrong; the sequencer's own is the one that counts. A refusal here is not kept: the same
 envelope may be right a moment later, when the identity that it needs is in the log.
 
+One thread, the desk, judges and takes in what all requests have brought meanwhile;
+another one, the watcher, tells them what became of it. No request has a thread of its
+own: with as many threads as requests, handing over between them cost four times what
+was done.
+
 One envelope is a batch of one. Of a batch each is judged by itself, and all that are
 taken in are one transaction.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import Protocol
 
-from log_server.admission import check_beside, look_at, speaks_for
 from log_server.config import Config
+from log_server.databases import intake_database
 from log_server.direct import taken_of
-from log_server.intake import Backlog, IntakeReader, IntakeWriter, Submission
-from log_server.problems import BusyError, TooLargeError
+from log_server.intake import Backlog, IntakeReader, IntakeWriter
+from log_server.judging import Candidate, Judge
+from log_server.lease import caller_of
 from log_server.rates import Rates
-from log_server.registrar import follow
-from log_server.signatures import Signatures
 from log_server.store import Decision, Snapshot, Store
-from log_server.wake import is_heard, ring
-from log_server.watcher import Decided, Watcher
-from pcrlog import limits
-from pcrlog.authority import Authority
-from pcrlog.encoding import sha256
-from pcrlog.entry import Entry
+from log_server.watcher import Moment, Watcher
 from pcrlog.errors import PcrlogError
-from pcrlog.keys import Owed
 
-_JUDGED_AT_ONCE = 64
-"""Envelopes of a batch: others are judged between two such parts."""
+_AT_ONCE = 64
+"""Envelopes of single requests, and of one batch, that are judged between two commits:
+bounds how long any of them waits for the others."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +55,69 @@ class Outcome:
     statement: str = ""
 
 
+Outcomes = Sequence[Outcome | PcrlogError]
+"""Of each envelope, by itself, what became of it, or why it is refused: by the rules of
+admission.py, since its issuer says too much (TooOftenError), or too much waits
+(BusyError)."""
+
+
+class Asker(Protocol):
+    """Who brought envelopes; told once, in a thread that others wait for."""
+
+    def answer(self, outcomes: Outcomes, shown: Snapshot) -> None:
+        """Hear what became of them, and see the published log of that moment."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Hear why nothing was taken in, or that it is not known what became of it."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
-class _Candidate:
-    """An envelope on its way through admission.
+class _Request:
+    """What one request brought. `judged` of its candidates are."""
 
-    One of three comes of it. `error`: refused. `is_published`: its statement is, as
-    `index`. `row`: of intake.db, in which it waits; `index` is then that of its
-    statement if it is committed and not published yet.
-    """
+    asker: Asker
+    batch: Sequence[Candidate]
+    seconds: int
+    judged: int = 0
+    # What is known once all rows are decided: the size at which all are published.
+    end: int | None = None
 
-    envelope: bytes
-    digest: bytes
-    entry: Entry | None = None
-    owed: Sequence[Owed] = ()
-    error: PcrlogError | None = None
-    index: int | None = None
-    is_published: bool = False
-    row: int | None = None
+    def part(self) -> Sequence[Candidate]:
+        """The next candidates to be judged."""
+        part = self.batch[self.judged : self.judged + _AT_ONCE]
+        self.judged += len(part)
+        return part
 
     @property
-    def is_open(self) -> bool:
-        """Whether it may still become a row."""
-        return self.error is None and not self.is_published and self.row is None
+    def is_judged(self) -> bool:
+        return self.judged == len(self.batch)
 
+    def is_waiting(self) -> bool:
+        """Whether there is anything to wait for, and somebody who would."""
+        return self.seconds > 0 and any(one.row is not None for one in self.batch)
 
-def _require_size(envelope: bytes) -> None:
-    if len(envelope) > limits.ENVELOPE:
-        message = f"envelope has {len(envelope)} bytes, at most {limits.ENVELOPE}"
-        raise TooLargeError(message)
+    def question(self, now: Moment, last: bool) -> bool:  # noqa: FBT001 - a watcher.Question
+        """Answer if all is refused or published, or if this is the end of waiting."""
+        if not self._has_come(now) and not last:
+            return False
+        self.answer(now)
+        return True
 
+    def _has_come(self, now: Moment) -> bool:
+        if self.end is None:
+            rows = [one for one in self.batch if one.row is not None]
+            if now.taken < max(one.row or 0 for one in rows):
+                return False
+            decisions = (now.committed.decision(one.digest) for one in rows)
+            found = (d.index for d in decisions if d is not None)
+            self.end = max((i for i in found if i is not None), default=-1) + 1
+        return self.end <= now.shown.size
 
-@contextmanager
-def _refusing(one: _Candidate) -> Iterator[None]:
-    try:
-        yield
-    except PcrlogError as error:
-        one.error = error
+    def answer(self, now: Moment) -> None:
+        """Answer by what is known now."""
+        self.asker.answer([_outcome_of(one, now) for one in self.batch], now.shown)
 
 
 class Submissions:
@@ -97,180 +126,132 @@ class Submissions:
     def __init__(
         self, config: Config, store: Store, rates: Rates, clock: Callable[[], int]
     ) -> None:
-        self._config = config
+        self._caller = caller_of(config)
         self._store = store
-        self._rates = rates
-        self._clock = clock
-        # Guards the authority, which follows the log, and the reader's connection.
-        self._lock = threading.Lock()
-        self._authority = Authority(config.origin)
-        self._followed = 0
-        self._reader = IntakeReader(config.intake_db)
         self._taken = taken_of(store)
-        self._writer = IntakeWriter(
-            config.intake_db, self._taken, lambda: ring(config.wake)
-        )
-        self._signatures = Signatures()
+        reader = IntakeReader(intake_database(config))
+        writer = IntakeWriter(intake_database(config), self._taken, self._caller.ring)
+        self._judge = Judge(config, reader, writer, rates, clock)
         self._watcher = Watcher(store, self.is_alive)
-        # A thread that waits answers nobody else: half of them always can.
-        self._places = threading.BoundedSemaphore(config.settings.threads // 2)
+        # Guards the three below: who waits for the desk, and whether it closes.
+        self._brought = threading.Condition()
+        self._singles: deque[_Request] = deque()
+        self._batches: deque[_Request] = deque()
+        self._closed = False
+        self._desk = threading.Thread(target=self._run, name="desk", daemon=True)
+        self._desk.start()
 
-    def submit_all(
-        self, envelopes: Sequence[bytes], *, conflict_accepted: bool, seconds: int
-    ) -> list[Outcome | PcrlogError]:
-        """Take envelopes in, and wait up to `seconds` for their publication.
-
-        All that are taken in are on disk together, or none is and this raises.
-
-        Returns:
-            Of each, by itself, its outcome, or why it is refused: see admission.admit;
-            its issuer says too much (TooOftenError), too much waits (BusyError).
-        """
-        batch = [_Candidate(one, sha256(one)) for one in envelopes]
-        taken = 0
-        for start in range(0, len(batch), _JUDGED_AT_ONCE):
-            part = batch[start : start + _JUDGED_AT_ONCE]
-            with self._store.committed() as snapshot:
-                taken = snapshot.taken()
-                self._judge(part, snapshot, taken, least=int(conflict_accepted))
-                self._verify(part)
-                self._check_beside(part, snapshot, conflict_accepted)
-        self._take_in(batch, taken, conflict_accepted=conflict_accepted)
-        rows = [(one.row, one.digest) for one in batch if one.row is not None]
-        if not rows or not seconds or not self._places.acquire(blocking=False):
-            return [_answer(one, None) for one in batch]
-        try:
-            self._watcher.wait(Decided(rows), seconds)
-        finally:
-            self._places.release()
-        with self._store.committed() as snapshot:
-            return [_answer(one, snapshot) for one in batch]
-
-    # --- admission -------------------------------------------------------------------
-
-    def _judge(
-        self, part: Sequence[_Candidate], snapshot: Snapshot, taken: int, *, least: int
-    ) -> None:
-        """Rules 1 to 5, the signatures owed; and what waits already."""
-        for one in part:
-            with _refusing(one):
-                _require_size(one.envelope)
-                one.entry, one.index = look_at(
-                    one.envelope, snapshot, self._config.origin
-                )
-                one.is_published = (
-                    one.index is not None and one.index < snapshot.published_size()
-                )
-        with self._lock:
-            self._followed = follow(self._authority, snapshot, self._followed)
-            for one in part:
-                if one.is_open and one.entry is not None:
-                    one.row = self._reader.find(one.digest, taken, least)
-                    if one.row is None and one.index is None:
-                        with _refusing(one):
-                            one.owed = self._authority.judge_unverified(one.entry)
-
-    def _verify(self, part: Sequence[_Candidate]) -> None:
-        """The signatures."""
-        owing = [one for one in part if one.owed]
-        verdicts = self._signatures.verify([one.owed for one in owing])
-        for one, verdict in zip(owing, verdicts, strict=True):
-            one.error = verdict
-
-    def _check_beside(
+    def submit(
         self,
-        part: Sequence[_Candidate],
-        snapshot: Snapshot,
-        conflict_accepted: bool,  # noqa: FBT001 - of our own, as it came
+        envelopes: Sequence[bytes],
+        asker: Asker,
+        *,
+        conflict_accepted: bool,
+        seconds: int,
     ) -> None:
-        """Rules 6 to 8; and now that it is known who speaks: how often?"""
-        for one in part:
-            if one.error is None and one.owed and one.entry is not None:
-                # Not for the whole part: this may read a thousand entries.
-                with self._lock, _refusing(one):
-                    if speaks_for(one.entry):
-                        issuer = one.entry.predicate.issuer
-                        self._rates.take_for_identity(issuer)
-                    check_beside(
-                        one.entry,
-                        snapshot,
-                        self._authority,
-                        conflict_accepted=conflict_accepted,
-                        now=self._clock(),
-                    )
+        """Take envelopes in, wait up to `seconds` for publication, tell `asker`.
 
-    def _take_in(
-        self, batch: Sequence[_Candidate], taken: int, *, conflict_accepted: bool
-    ) -> None:
-        """Write what was admitted and does not wait yet, as far as there is room."""
-        new: dict[bytes, _Candidate] = {}
-        still = [one for one in batch if one.is_open]
-        twice = [one for one in still if new.setdefault(one.digest, one) is not one]
-        if not new:
-            return
-        with self._lock:
-            backlog = self._reader.rows(taken)
-        most = self._config.settings.most_waiting
-        for one in islice(new.values(), max(0, most - backlog), None):
-            one.error = BusyError(f"{backlog} statements wait already, at most {most}")
-        now, fitting = self._clock(), [one for one in new.values() if one.is_open]
-        new_rows = [
-            Submission(x.envelope, x.digest, conflict_accepted, now) for x in fitting
+        All that are taken in are on disk together, or none is, and `asker` is told why.
+        """
+        batch = [
+            Candidate.of(e, conflict_accepted=conflict_accepted) for e in envelopes
         ]
-        rows = self._writer.put_all(new_rows) if new_rows else ()
-        for one, row in zip(fitting, rows, strict=True):
-            one.row = row
-        for one in twice:
-            one.row, one.error = new[one.digest].row, new[one.digest].error
+        request = _Request(asker, batch, seconds)
+        with self._brought:
+            (self._singles if len(batch) == 1 else self._batches).append(request)
+            self._brought.notify()
+
+    # --- the desk --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._brought:
+                while not (self._singles or self._batches or self._closed):
+                    self._brought.wait()
+                if not (self._singles or self._batches):
+                    return
+                turn = self._next_turn()
+            try:
+                self._serve(turn)
+            except Exception as error:  # noqa: BLE001 - each who waits must know
+                for request in turn:
+                    request.asker.fail(error)
+
+    def _next_turn(self) -> list[_Request]:
+        """Some single requests, and the batch whose turn it is."""
+        number = min(_AT_ONCE, len(self._singles))
+        turn = [self._singles.popleft() for _ in range(number)]
+        if self._batches:
+            turn.append(self._batches.popleft())
+        return turn
+
+    def _serve(self, turn: Sequence[_Request]) -> None:
+        part = [one for request in turn for one in request.part()]
+        whole = [request for request in turn if request.is_judged]
+        with self._store.committed() as snapshot:
+            self._judge.judge(part, snapshot)
+            taken = snapshot.taken()
+            self._judge.take_in([o for r in whole for o in r.batch], taken)
+            moment = Moment.of(snapshot)
+            for request in whole:
+                if not request.is_waiting():
+                    request.answer(moment)
+        for request in whole:
+            if request.is_waiting():
+                ask = self._watcher.ask
+                ask(request.question, request.asker.fail, request.seconds)
+        with self._brought:
+            self._batches.extend(request for request in turn if not request.is_judged)
 
     # --- questions -------------------------------------------------------------------
 
     def outcome(self, envelope_sha256: bytes) -> Outcome | None:
         """What became of an envelope; None if it was never taken in."""
-        with self._lock:
-            # In this order: a row that is decided in between is found as decided.
-            waiting = self._reader.find(envelope_sha256, self._taken(), least=0)
+        # In this order: a row that is decided in between is found as decided.
+        waiting = self._judge.waiting(envelope_sha256, self._taken())
         with self._store.committed() as snapshot:
-            found = _outcome(snapshot, waiting or 0, envelope_sha256)
+            found = _outcome(Moment.of(snapshot), waiting or 0, envelope_sha256)
         return None if waiting is None and found.decision is None else found
 
     def backlog(self) -> Backlog:
         """What waits for a decision."""
-        with self._lock:
-            return self._reader.backlog(self._taken())
+        return self._judge.backlog(self._taken())
 
     def is_alive(self) -> bool:
         """Whether a sequencer runs."""
-        return is_heard(self._config.wake)
+        return self._caller.is_heard()
+
+    def sequencer(self) -> str:
+        """Which one it is, if there may be several; else empty."""
+        return self._caller.holder()
 
     def close(self) -> None:
-        """End the threads and close the files."""
+        """Serve what was brought, end the threads and close the files."""
+        with self._brought:
+            self._closed = True
+            self._brought.notify()
+        self._desk.join()
         self._watcher.close()
-        self._signatures.close()
-        self._writer.close()
-        self._reader.close()
+        self._judge.close()
+        self._caller.close()
 
 
-def _answer(one: _Candidate, snapshot: Snapshot | None) -> Outcome | PcrlogError:
-    """What became of it; without a snapshot, nobody has waited for that."""
+def _outcome_of(one: Candidate, now: Moment) -> Outcome | PcrlogError:
     if one.error is not None:
         return one.error
     statement = "" if one.entry is None else one.entry.sha256
     if one.is_published:
         return Outcome(one.digest, one.index, known=True, statement=statement)
-    if snapshot is None:
-        return Outcome(one.digest, statement=statement)
-    return _outcome(snapshot, one.row or 0, one.digest, statement)
+    return _outcome(now, one.row or 0, one.digest, statement)
 
 
 def _outcome(
-    snapshot: Snapshot, row: int, envelope_sha256: bytes, statement: str = ""
+    now: Moment, row: int, envelope_sha256: bytes, statement: str = ""
 ) -> Outcome:
-    if snapshot.taken() < row:
+    if now.taken < row:
         return Outcome(envelope_sha256, statement=statement)
-    decision = snapshot.decision(envelope_sha256)
+    decision = now.committed.decision(envelope_sha256)
     index = None
     if decision is not None and decision.index is not None:
-        published = decision.index < snapshot.published_size()
-        index = decision.index if published else None
+        index = decision.index if decision.index < now.shown.size else None
     return Outcome(envelope_sha256, index, decision, statement=statement)

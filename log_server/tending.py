@@ -1,6 +1,7 @@
 """Keeps a sequencer running beside the web process, as long as that makes sense.
 
     it met a fault of the disk     started again, after a pause that doubles
+    another one has its lease      started again, to wait until that one ends
     it found a database damaged    left alone: nothing is signed, what is sound is read
     anything else                  the end of `serve`: a contradiction must not go on,
                                    and a crash is for the service manager to see
@@ -18,11 +19,15 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 
 from log_server.config import Config
 from log_server.disk import DamagedError
+from log_server.lease import LostError
 from log_server.sequencing import run_sequencer
 from log_server.wake import is_heard
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds until it is started again: doubled each time."""
+_LONGEST_AWAY = 2.0
+"""The longest with a database server: what is gone there is nobody's write, and who
+waits for its return should not be late."""
 _ALIVE = 1.0
 """Seconds after which it has worked, and its next fault is the first one again."""
 _LOOK = 0.02
@@ -43,6 +48,8 @@ class Tended:
         self._context = context
         self._config = config
         self._clock = clock
+        shared = config.settings.database is not None
+        self._longest = _LONGEST_AWAY if shared else _LONGEST_PAUSE
         self._lifeline, self._writer = context.Pipe(duplex=False)
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,7 +66,7 @@ class Tended:
             self._process.join(_LOOK)
             if self._process.exitcode is not None:
                 self._may_begin_again()
-                if self._fault is None:
+                if self._fault is None and not self._has_lost():
                     self.status = self._process.exitcode
                 break
         return self.status is None
@@ -106,7 +113,7 @@ class Tended:
         pause, said = _FIRST_PAUSE, ""
         while True:
             begun = time.monotonic()
-            said = self._wait(said, tell)
+            said = self._wait_out(said, tell)
             if self._ending.is_set():
                 return False
             again = self._may_begin_again()
@@ -121,17 +128,30 @@ class Tended:
                 pause = _FIRST_PAUSE
             if self._ending.wait(pause if again else None):
                 return False
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, self._longest)
             self._begin(again=True)
+
+    def _wait_out(self, said: str, tell: Callable[[str], None]) -> str:
+        """`_wait`, however often it has lost its lease meanwhile."""
+        said = self._wait(said, tell)
+        while self._has_lost() and not self._ending.wait(_FIRST_PAUSE):
+            self._words.close()
+            self._begin(again=False)
+            said = self._wait(said, tell)
+        return said
+
+    def _has_lost(self) -> bool:
+        return self._process.exitcode == LostError.exit_code
 
     def _wait(self, said: str, tell: Callable[[str], None]) -> str:
         """Until it has ended; what is wrong still, of what was `said`."""
         while self._process.exitcode is None:
             self._process.join(_LOOK if said else None)
             if said and is_heard(self._config.wake):
+                # "the disk", "the bucket": what it was.
+                _say(f"{' '.join(said.split(' ')[:2])} is right again")
                 said = ""
                 tell(said)
-                _say("the disk is right again")
         return said
 
     def close(self, seconds: float) -> None:

@@ -1,82 +1,62 @@
-"""Lets requests wait for publication: one thread looks, however many wait.
+"""Waits for publication on behalf of requests: one thread looks, however many wait.
 
-SQLite counts the commits of others (`pragma data_version`); looking costs microseconds,
-and is done only while somebody waits.
+The database says cheaply whether anything was committed (`Store.version`), and is asked
+only while somebody waits. Whoever waits is no thread of its own, but a
+question that is asked again after each commit.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from log_server.store import Snapshot, Store
 
-_PAUSE = 0.001
-"""Seconds between two looks: small beside the two commits that a submission takes."""
-_LOOKS_PER_CHECK = 500
-"""Every half second: is the sequencer still there?"""
+_CHECK = 0.5
+"""Seconds: so often, is the sequencer still there?"""
 
 
 class Moment(NamedTuple):
     """log.db as all who wait see it: what each of them asks for is read once.
 
-    `snapshot`: all that is committed. `taken`: the last row that is decided.
-    `published`: leaves.
+    `committed`: all that is. `taken`: the last row that is decided. `shown`: up to what
+    is published.
     """
 
-    snapshot: Snapshot
+    committed: Snapshot
     taken: int
-    published: int
+    shown: Snapshot
+
+    @classmethod
+    def of(cls, committed: Snapshot) -> "Moment":
+        """The moment of a snapshot."""
+        shown = committed.up_to(committed.published_size())
+        return cls(committed, committed.taken(), shown)
 
 
-Ready = Callable[[Moment], bool]
-"""Whether what is waited for has come."""
+Question = Callable[[Moment, bool], bool]
+"""Is told a moment, and whether it is the last: true once it has its answer."""
+Failed = Callable[[Exception], None]
+"""Is told why there will be no answer."""
 
 
-class Decided:
-    """A `Ready`: each of these rows is refused, or its statement published.
-
-    Asked again and again; what was found out once is remembered.
-
-    Args:
-        rows: of intake.db, each with the SHA-256 of its envelope.
-    """
-
-    def __init__(self, rows: Sequence[tuple[int, bytes]]) -> None:
-        self._last = max(row for row, _ in rows)
-        self._digests = [digest for _, digest in rows]
-        self._end: int | None = None
-
-    def __call__(self, now: Moment) -> bool:
-        """Whether it has come to that."""
-        if now.taken < self._last:
-            return False
-        if self._end is None:
-            decisions = [now.snapshot.decision(digest) for digest in self._digests]
-            indices = [d.index for d in decisions if d and d.index is not None]
-            self._end = max(indices, default=-1) + 1
-        return self._end <= now.published
-
-
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Waiter:
-    ready: Ready
-    done: threading.Event = field(default_factory=threading.Event)
-    came: bool = False
-    error: Exception | None = None
+    question: Question
+    failed: Failed
+    end: float
 
-    def look(self, now: Moment) -> None:
+    def is_done(self, now: Moment, *, last: bool) -> bool:
         try:
-            self.came = self.ready(now)
+            return self.question(now, last) or last
         except Exception as error:  # noqa: BLE001 - whoever asked is to have it
-            self.error = error
-        if self.came or self.error is not None:
-            self.done.set()
+            self.failed(error)
+            return True
 
 
 class Watcher:
-    """Waits on log.db for any number of threads.
+    """Asks questions of log.db after each commit; for any number of threads.
 
     Args:
         store: log.db.
@@ -86,69 +66,75 @@ class Watcher:
     def __init__(self, store: Store, is_alive: Callable[[], bool]) -> None:
         self._store = store
         self._is_alive = is_alive
-        # Guards the three below.
+        # Guards the two below.
         self._changed = threading.Condition()
+        self._new: list[_Waiter] = []
+        self._closed = False
+        # The thread's own: who waits, and whether one of them was not asked yet.
         self._waiters: list[_Waiter] = []
         self._fresh = False
-        self._closed = False
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
 
-    def wait(self, ready: Ready, seconds: float) -> bool:
-        """Whether `ready` came true within `seconds`; raises what it raises."""
-        waiter = _Waiter(ready)
+    def ask(self, question: Question, failed: Failed, seconds: float) -> None:
+        """Ask until `question` is true, or it has been told that it is the last time.
+
+        That is after `seconds`, or once no sequencer runs. Both functions are called in
+        the watcher's thread, and hold up everybody who waits.
+        """
+        waiter = _Waiter(question, failed, time.monotonic() + seconds)
         with self._changed:
-            self._waiters.append(waiter)
-            self._fresh = True
+            self._new.append(waiter)
             self._changed.notify()
-        waiter.done.wait(seconds)
-        with self._changed:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        if waiter.error is not None:
-            raise waiter.error
-        return waiter.came
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; who waits still is asked for the last time."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        seen, looks = -1, 0
-        while (waiters := self._next()) is not None:
-            fresh, waiting = waiters
+        seen: object = None
+        check = time.monotonic() + _CHECK
+        while self._gather():
+            now = time.monotonic()
+            alive = True
+            if now >= check:
+                alive, check = self._is_alive(), now + _CHECK
+            ends = min(waiter.end for waiter in self._waiters) <= now
             try:
                 version = self._store.version()
-                if fresh or version != seen:
-                    self._look(waiting)
+                if version != seen or self._fresh or ends or not alive:
+                    self._look(now if alive else None)
                 seen = version
             except Exception as error:  # noqa: BLE001 - this thread must not end
-                _fail(waiting, error)
-            looks = (looks + 1) % _LOOKS_PER_CHECK
-            if looks == 0 and not self._is_alive():
-                _fail(waiting, None)
-            time.sleep(_PAUSE)
+                self._fail(error)
+            time.sleep(self._store.pause)
+        if self._waiters:
+            self._look(None)
 
-    def _next(self) -> tuple[bool, list[_Waiter]] | None:
-        """Those who wait, and whether one of them is new; None at the end."""
+    def _gather(self) -> bool:
+        """Take over who is new, sleeping while nobody waits; false at the end."""
         with self._changed:
-            while not self._waiters and not self._closed:
+            while not self._waiters and not self._new and not self._closed:
                 self._changed.wait()
-            fresh, self._fresh = self._fresh, False
-            return None if self._closed else (fresh, list(self._waiters))
+            self._fresh = bool(self._new)
+            self._waiters += self._new
+            self._new = []
+            return not self._closed
 
-    def _look(self, waiting: list[_Waiter]) -> None:
+    def _look(self, now: float | None) -> None:
+        """Ask all; for the last time those whose time has come, or all of them."""
         with self._store.committed() as snapshot:
-            now = Moment(snapshot, snapshot.taken(), snapshot.published_size())
-            for waiter in waiting:
-                waiter.look(now)
+            moment = Moment.of(snapshot)
+            self._waiters = [
+                waiter
+                for waiter in self._waiters
+                if not waiter.is_done(moment, last=now is None or waiter.end <= now)
+            ]
 
-
-def _fail(waiting: Iterable[_Waiter], error: Exception | None) -> None:
-    """End the wait of all, with an error if there is one."""
-    for waiter in waiting:
-        waiter.error = error
-        waiter.done.set()
+    def _fail(self, error: Exception) -> None:
+        waiting, self._waiters = self._waiters, []
+        for waiter in waiting:
+            waiter.failed(error)

@@ -71,8 +71,8 @@ class Shell:
         command = PORT.sub(self._port, command)
         if command.endswith("&"):
             self._start(shlex.split(command[:-1]))
-        elif command.startswith("kill %"):
-            self._stop(int(command.removeprefix("kill %")))
+        elif killing := re.fullmatch(r"kill (-9 )?%(\d)", command):
+            self._stop(int(killing[2]), hard=bool(killing[1]))
         elif command.startswith("date -s "):
             self._set_clock(command)
         elif command.startswith("curl -s "):
@@ -115,9 +115,12 @@ class Shell:
             return [sys.executable, *command[1:]]
         return [sys.executable, "-m", PROGRAMS[command[0]].split(".")[0], *command[1:]]
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, number: int, *, hard: bool) -> None:
         job = self.jobs.pop(number)
-        job.terminate()
+        if hard:
+            job.kill()
+        else:
+            job.terminate()
         job.wait(SECONDS)
 
     def _set_clock(self, command: str) -> None:
@@ -223,7 +226,7 @@ def require_mounts(folder: Path) -> None:
 
 def test_there_are_drills_for_all_that_can_happen() -> None:
     assert set(DRILLS) >= OFTEN
-    assert len(DRILLS) == 10
+    assert len(DRILLS) == 12
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_one_folder_has_one_server(log: Log, start: Callable[..., Served]) -> No
     served = start()
     code, err = start(ready=False).wait()
     assert code == 2
-    assert "a `serve` runs in this folder" in err
+    assert "a `serve` or `standby` runs here" in err
     assert served.ask("GET", "/healthz")[0] == 200
 
 

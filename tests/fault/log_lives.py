@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 from flask.testing import FlaskClient
 
-from log_server import store
+from log_server import sqlite_engine
 from log_server.app import create_app
 from log_server.config import Config
 from log_server.direct import open_sequencer
@@ -73,7 +73,7 @@ def _tiles(self: object, files: Sequence[Path]) -> bool:
 
 EFFECTS = {
     "intake": Effect("log_server.intake:IntakeWriter", "_insert"),
-    "bell": Effect("log_server.submissions", "ring"),
+    "bell": Effect("log_server.wake:Fifo", "ring"),
     "rows-read": Effect("log_server.intake:IntakeReader", "after"),
     "batch-made": Effect("log_server.sequencer", "sequence"),
     "signed": Effect("pcrlog.note:NoteSigner", "sign"),
@@ -173,7 +173,7 @@ def begin(life: Life) -> tuple[ForkServerProcess, Connection]:
 
 def _live(life: Life, told: Connection) -> None:
     # Processes die here, machines do not: nobody has to wait for the disk.
-    store.DURABLE = "off"
+    sqlite_engine.DURABLE = "off"
     os.fsync = lambda fd: None  # noqa: ARG005 - its name is os.fsync's
     live(life, told.send)
 

@@ -29,6 +29,7 @@ from pathlib import Path
 import msgspec
 
 from log_server.config import Config, Member, Quorum
+from log_server.databases import intake_database
 from log_server.intake import IntakeReader
 from monitor.witness_store import NAME, read
 from tests.e2e.served import Served, children_of, free_port, is_running, open_files
@@ -278,7 +279,7 @@ def settle(log: Log, world: World, crowd: Sequence[threading.Thread]) -> None:
 def is_done(log: Log) -> bool:
     """Whether nothing waits, and all is published."""
     with log.snapshot() as snapshot:
-        intake = IntakeReader(log.config.intake_db)
+        intake = IntakeReader(intake_database(log.config))
         waits = intake.after(snapshot.taken(), 1)
         intake.close()
         return not waits and snapshot.published_size() == snapshot.size

@@ -226,8 +226,8 @@ class Wire(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, told: Told) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, told: Told, address: str) -> None:
+        super().__init__((address, 0), _Handler)
         self.told = told
         self.witness = 0
 
@@ -272,9 +272,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def wired(told: Told) -> Iterator[tuple[Wire, str]]:
-    """The wire, and where the log finds it."""
-    wire = Wire(told)
+def wired(told: Told, address: str = "127.0.0.1") -> Iterator[tuple[Wire, str]]:
+    """The wire, and where a log on this machine finds it."""
+    wire = Wire(told, address)
     thread = threading.Thread(target=wire.serve_forever, args=(0.05,))
     thread.start()
     try:

@@ -17,7 +17,8 @@ import pytest
 
 from log_server.app import create_app
 from log_server.config import Config
-from log_server.direct import LockedError, open_sequencer
+from log_server.direct import open_sequencer
+from log_server.lease import LockedError
 from pcrlog.witness import AddCheckpoint
 from tests.fault.log_lives import (
     EFFECTS,
@@ -86,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("log_server.store.DURABLE", "off")
+    monkeypatch.setattr("log_server.sqlite_engine.DURABLE", "off")
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     monkeypatch.setattr("log_server.direct._FINISH_SECONDS", 0)
 

@@ -14,7 +14,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, Pa
     """The web process of a log with one release in it, and who released."""
     with pytest.MonkeyPatch.context() as patch:
         # No test here loses power, and a disk is slow.
-        patch.setattr("log_server.store.DURABLE", "off")
+        patch.setattr("log_server.sqlite_engine.DURABLE", "off")
         patch.setattr("os.fsync", lambda _descriptor: None)
         log = Log.create(tmp_path_factory.mktemp("served") / "log")
         acme = log.enrol("acme.example", "provider")

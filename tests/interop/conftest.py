@@ -19,7 +19,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The log. Nobody changes it."""
     with pytest.MonkeyPatch.context() as patch:
         # No test of it loses power, and a disk is slow.
-        patch.setattr("log_server.store.DURABLE", "off")
+        patch.setattr("log_server.sqlite_engine.DURABLE", "off")
         patch.setattr(os, "fsync", lambda _descriptor: None)
         return Published.create(tmp_path_factory.mktemp("published") / "log")
 

@@ -109,7 +109,7 @@ def test_they_write_every_envelope_and_statement_as_it_is(their_log: TheirLog) -
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
-    monkeypatch.setattr("log_server.store.DURABLE", "off")
+    monkeypatch.setattr("log_server.sqlite_engine.DURABLE", "off")
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     return Log.create(tmp_path / "log")
 

@@ -20,13 +20,13 @@ publication, and while a process hangs.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 from log_server.config import Config
+from log_server.databases import intake_database, log_database
 from log_server.fsck import check
 from log_server.intake import IntakeReader
 from log_server.store import Snapshot, Store
@@ -40,6 +40,7 @@ from pcrlog.merkle import HASH_SIZE
 from pcrlog.note import UnverifiedNote
 from pcrlog.seal import Seal
 from pcrlog.tiles import FULL, HEIGHT, Tile, node_reader, parse_bundle, tiles_of
+from tests.support.shown import reading
 
 
 class AuditError(AssertionError):
@@ -103,7 +104,7 @@ def audit(config: Config, told: Told) -> Audited:
     found = Audited(wrong=[f"fsck: {line}" for line in check(config).wrong])
     leaves = check_shown(config, found)
     _check_index(leaves, found)
-    store = Store(config.log_db)
+    store = Store(log_database(config))
     try:
         with store.committed() as snapshot:
             size = snapshot.size
@@ -126,9 +127,10 @@ def check_shown(config: Config, found: Audited | None = None) -> list[bytes]:
 
     They make the tree of the checkpoint that is shown. Without `found`, it raises.
     """
-    note = (config.public / "checkpoint").read_bytes()
-    checkpoint = open_checkpoint(UnverifiedNote.parse(note), config.vkey())
-    leaves = list(_leaves(config.public, checkpoint.size))
+    with reading(config) as read:
+        note = UnverifiedNote.parse(read("checkpoint"))
+        checkpoint = open_checkpoint(note, config.vkey())
+        leaves = list(_leaves(read, checkpoint.size))
     root = merkle.root([merkle.leaf_hash(leaf) for leaf in leaves])
     last = leaves[-1][:1] if leaves else b""
     wrong = [] if found is None else found.wrong
@@ -141,10 +143,10 @@ def check_shown(config: Config, found: Audited | None = None) -> list[bytes]:
     return leaves
 
 
-def _leaves(public: Path, size: int) -> Iterator[bytes]:
+def _leaves(read: Callable[[str], bytes], size: int) -> Iterator[bytes]:
     for tile in tiles_of(size):
         if tile.level == 0:
-            data = (public / Tile(None, tile.index, tile.width).path()).read_bytes()
+            data = read(Tile(None, tile.index, tile.width).path())
             yield from parse_bundle(data, tile.width)
 
 
@@ -211,7 +213,7 @@ def _check_promise(
 
 
 def _check_nothing_waits(config: Config, snapshot: Snapshot, found: Audited) -> None:
-    intake = IntakeReader(config.intake_db)
+    intake = IntakeReader(intake_database(config))
     rows = intake.after(snapshot.taken(), 1)
     intake.close()
     found.require(not rows, "something waits for its decision")
@@ -229,9 +231,26 @@ def _name(envelope: bytes) -> str:
 
 
 def _check_history(config: Config, told: Told, size: int, found: Audited) -> None:
+    with reading(config) as read:
+        notes = [*told.checkpoints, read("checkpoint")]
+        checkpoints = _one_a_size(config, notes, found)
+        found.checkpoints = len(checkpoints)
+        node = node_reader(_tiles(read, size))
+        for old, new in pairwise(checkpoints[n] for n in sorted(checkpoints)):
+            try:
+                proof = merkle.prove_consistency(old.size, new.size, node)
+                merkle.check_consistency(old.size, new.size, proof, old.root, new.root)
+            except PcrlogError as error:
+                message = f"checkpoints of {old.size} and {new.size} leaves: {error}"
+                found.require(condition=False, message=message)
+
+
+def _one_a_size(
+    config: Config, notes: Iterable[bytes], found: Audited
+) -> dict[int, Checkpoint]:
     vkey = config.vkey()
     checkpoints: dict[int, Checkpoint] = {}
-    for note in (*told.checkpoints, (config.public / "checkpoint").read_bytes()):
+    for note in notes:
         try:
             one = open_checkpoint(UnverifiedNote.parse(note), vkey)
         except PcrlogError as error:
@@ -239,24 +258,16 @@ def _check_history(config: Config, told: Told, size: int, found: Audited) -> Non
             continue
         same = checkpoints.setdefault(one.size, one) == one
         found.require(same, f"two checkpoints of {one.size} leaves")
-    found.checkpoints = len(checkpoints)
-    node = node_reader(_tiles(config.public, size))
-    for old, new in pairwise(checkpoints[n] for n in sorted(checkpoints)):
-        try:
-            proof = merkle.prove_consistency(old.size, new.size, node)
-            merkle.check_consistency(old.size, new.size, proof, old.root, new.root)
-        except PcrlogError as error:
-            message = f"checkpoints of {old.size} and {new.size} leaves: {error}"
-            found.require(condition=False, message=message)
+    return checkpoints
 
 
-def _tiles(public: Path, size: int) -> Callable[[int, int], bytes]:
+def _tiles(read: Callable[[str], bytes], size: int) -> Callable[[int, int], bytes]:
     """The hash tiles of a tree of `size` leaves, as they are served."""
 
     @cache
     def tile(level: int, index: int) -> bytes:
         width = min(FULL, (size >> HEIGHT * level) - FULL * index)
-        data = (public / Tile(level, index, width).path()).read_bytes()
+        data = read(Tile(level, index, width).path())
         return data[: width * HASH_SIZE]
 
     return tile

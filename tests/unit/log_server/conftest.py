@@ -16,7 +16,7 @@ from tests.unit.log_server.parties import Log, Party
 @pytest.fixture(autouse=True)
 def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No unit test loses power, and a disk is slow; tests/e2e does wait for it."""
-    monkeypatch.setattr("log_server.store.DURABLE", "off")
+    monkeypatch.setattr("log_server.sqlite_engine.DURABLE", "off")
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from log_server.config import Config
 from log_server.creation import NewLog, create_log, identity_key
+from log_server.databases import intake_database, log_database
 from log_server.direct import exclusively, open_sequencer, submit_directly, taken_of
 from log_server.intake import IntakeWriter, Submission
 from log_server.sequencer import Sequencer, Step
@@ -131,10 +132,10 @@ class Log:
     registrar: Party
 
     @classmethod
-    def create(cls, folder: Path, now: int = NOW) -> "Log":
+    def create(cls, folder: Path, now: int = NOW, database: str | None = None) -> "Log":
         """A new log."""
         clock = Clock(now)
-        new = create_log(folder, ORIGIN, root_key=None, clock=clock)
+        new = create_log(folder, ORIGIN, root_key=None, clock=clock, database=database)
         config = Config.load(folder)
         enrol = SigningKey.from_pem(new.enrol_key.read_bytes())
         return cls(config, new, clock, Party(REGISTRAR, enrol))
@@ -174,8 +175,10 @@ class Log:
 
     def queue(self, *envelopes: bytes, conflict_accepted: bool = False) -> list[int]:
         """Take in, as the web process does, without sequencing."""
-        store = Store(self.config.log_db)
-        writer = IntakeWriter(self.config.intake_db, taken_of(store), lambda: None)
+        store = Store(log_database(self.config))
+        writer = IntakeWriter(
+            intake_database(self.config), taken_of(store), lambda: None
+        )
         rows = [
             writer.put(Submission(one, sha256(one), conflict_accepted, self.clock()))
             for one in envelopes
@@ -198,7 +201,7 @@ class Log:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """All that is committed."""
-        store = Store(self.config.log_db)
+        store = Store(log_database(self.config))
         try:
             with store.committed() as snapshot:
                 yield snapshot

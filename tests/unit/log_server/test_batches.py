@@ -2,7 +2,9 @@
 
 import io
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -111,25 +113,17 @@ def test_one_statement_twice_in_a_batch_waits_once(
     assert published["index"] == 4
 
 
-def test_a_batch_is_one_transaction(
-    acme: Party, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_one_transaction(log: Log, acme: Party, client: FlaskClient) -> None:
     """All of it is promised, or nothing is there."""
-    from log_server.intake import IntakeWriter  # noqa: PLC0415 - to fail in it
-
-    write = IntakeWriter._insert_row
-    written = []
-
-    def fail(self: IntakeWriter, row: Any) -> int:
-        written.append(row)
-        if len(written) == 90:
-            raise RuntimeError
-        return write(self, row)
-
     envelopes = [acme.release(1, f"1.0.{n}") for n in range(100)]
-    monkeypatch.setattr(IntakeWriter, "_insert_row", fail)
-    assert post(client, lines(envelopes)).status_code == 500
-    monkeypatch.undo()
+    with closing(sqlite3.connect(log.config.intake_db)) as database:
+        database.execute(
+            "create trigger fail before insert on intake"
+            " when (select count(*) from intake) = 90"
+            " begin select raise(abort, 'fail'); end"
+        )
+        assert post(client, lines(envelopes)).status_code == 500
+        database.execute("drop trigger fail")
     for envelope in envelopes:
         url = f"/api/v1/submissions/{sha256(envelope).hex()}"
         assert client.get(url).status_code == 404

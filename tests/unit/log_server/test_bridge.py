@@ -20,10 +20,17 @@ from log_server.bridge import ENTRIES, Bridge
 from pcrlog import limits
 
 if TYPE_CHECKING:
-    from log_server.app import Services
+    from log_server.services import Services
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+
+
+class Headers(dict[str, str]):
+    """As RSGI has them."""
+
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]] if name in self else []
 
 
 @dataclass
@@ -38,6 +45,9 @@ class Scope:
     server: str = "127.0.0.1:8080"
     client: str = "127.0.0.1:5"
     scheme: str = "http"
+
+    def __post_init__(self) -> None:
+        self.headers = Headers(self.headers)
 
 
 @dataclass
@@ -85,7 +95,7 @@ class Transport:
 @pytest.fixture
 def served(app: Flask) -> Iterator[Bridge]:
     services: Services = app.extensions["pcrlog"]
-    made = Bridge(app, services.files, 4, services.registry)
+    made = Bridge(app, services, 4)
     yield made
     made.close()
 
@@ -123,8 +133,8 @@ def test_an_application_that_fails_is_500(
         raise RuntimeError
 
     served._app = fail
-    assert ask(served, sized(1), Transport([b"x"])).slug == "internal"
-    assert "POST /api/v1/entries failed" in caplog.text
+    assert ask(served, Scope("GET", "/healthz"), Transport()).slug == "internal"
+    assert "GET /healthz failed" in caplog.text
 
 
 @pytest.mark.parametrize("scope", [sized(9), chunked()])

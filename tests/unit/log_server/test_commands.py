@@ -213,7 +213,7 @@ def test_help_imports_nothing_heavy() -> None:
         "sys.argv = ['pcrlog-server', '--help']\n"
         "try: log_server.commands.main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'flask', 'granian', 'sqlite_utils', 'cryptography', 'requests',"
+        "heavy = {'flask', 'granian', 'cryptography', 'requests',"
         " 'msgspec', 'prometheus_client', 'asyncio', 'multiprocessing'}\n"
         "print(sorted(heavy & sys.modules.keys() - before))\n"
     )
@@ -240,7 +240,7 @@ def test_fsck_repairs_what_is_asked_and_says_what(server: Runner, log: Log) -> N
     code, out, _ = server("fsck", folder, "--repair", "--json")
     assert (code, json.loads(out)) == (
         0,
-        {"leaves": 2, "repaired": [tile], "wrong": []},
+        {"leaves": 2, "where": "public/", "repaired": [tile], "wrong": []},
     )
 
 

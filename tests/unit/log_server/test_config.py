@@ -18,8 +18,11 @@ def test_settings_have_defaults_and_are_written_with_what_they_mean() -> None:
     settings = Settings.parse(b'origin = "log.example/pcr"')
     text = settings.toml()
     assert Settings.parse(text) == settings
+    elsewhere = Settings(settings.origin, database="postgresql:///pcrlog")
+    assert Settings.parse(elsewhere.toml()) == elsewhere
+    text += elsewhere.toml()
     for name in Settings.__struct_fields__:
-        written = rf"^# .*\n{name} = |^# \[{name}\]"
+        written = rf"^# .*\n(# )?{name} = |^# \[{name}\]"
         assert re.search(written, text.decode(), re.MULTILINE), name
 
 
@@ -127,6 +130,44 @@ def test_a_checkpoint_has_no_room_for_more() -> None:
 def test_a_setting_that_is_not_known_or_not_legal_is_an_error(text: str) -> None:
     with pytest.raises(UsageError, match=re.escape("log.toml")):
         Settings.parse(text.encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'at = "folder"',
+        'at = "database"',
+        'at = "s3://bucket"',
+        'at = "s3://buck-et.7/a/b_c/D.e"\nendpoint = "http://127.0.0.1:9000"',
+        'at = "s3://bucket"\nregion = "eu-central-1"',
+    ],
+)
+def test_it_is_said_where_the_log_is_published(lines: str) -> None:
+    text = f'origin = "x"\n[public]\n{lines}\n'
+    settings = Settings.parse(text.encode())
+    assert settings.public is not None
+    assert lines in settings.toml().decode()
+    assert Settings.parse(settings.toml()) == settings
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'at = "bucket"',
+        'at = "s3://B"',
+        'at = "s3://bucket/"',
+        'at = "s3://bucket/../other"',
+        'at = "s3://bucket?x=1"',
+        'at = "https://bucket.example"',
+        'at = "folder"\nregion = "eu-central-1"',
+        'at = "database"\nendpoint = "https://s3.example"',
+        'at = "s3://bucket"\nendpoint = "s3.example"',
+        'at = "s3://bucket"\naccess_key = "secret"',
+    ],
+)
+def test_a_place_that_is_none_or_holds_a_secret_is_refused(lines: str) -> None:
+    with pytest.raises(UsageError, match=re.escape("log.toml")):
+        Settings.parse(f'origin = "x"\n[public]\n{lines}\n'.encode())
 
 
 def test_a_folder_without_a_log_says_how_to_make_one(tmp_path: Path) -> None:

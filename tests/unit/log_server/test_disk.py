@@ -12,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from log_server.app import create_app
+from log_server.databases import intake_database, log_database
 from log_server.direct import submit_directly
 from log_server.disk import DamagedError, DiskError, Trouble, fault_of
 from log_server.intake import IntakeWriter, Submission
@@ -139,8 +140,8 @@ def test_a_server_starts_on_a_full_disk_and_its_first_row_begins_anew(
         app = create_app(log.config, clock=log.clock)
         assert app.test_client().get("/api/v1/entries/0").status_code == 200
         app.extensions["pcrlog"].close()
-        store = Store(log.config.log_db)
-        writer = IntakeWriter(log.config.intake_db, lambda: 7, lambda: None)
+        store = Store(log_database(log.config))
+        writer = IntakeWriter(intake_database(log.config), lambda: 7, lambda: None)
     envelope = acme.release()
     row = writer.put(Submission(envelope, bytes(32), False, log.clock()))  # noqa: FBT003 - a row
     assert row == 8, "beyond what is decided"

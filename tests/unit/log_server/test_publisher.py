@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from log_server.folder import FolderShelf
 from log_server.fsck import check
 from log_server.placing import Placer
 from log_server.publisher import Publisher
@@ -228,7 +229,10 @@ def test_cosignatures_stand_below_the_logs_own_line(log: Log, acme: Party) -> No
     log.queue(acme.release())
     with log.sequencer() as sequencer:
         sequencer._publisher = Publisher(
-            sequencer._ledger, log.config.public, log.config.vkey(), Asked()
+            sequencer._ledger,
+            FolderShelf(log.config.public),
+            log.config.vkey(),
+            Asked(),
         )
         sequencer.round()
     note = UnverifiedNote.parse((log.config.public / "checkpoint").read_bytes())

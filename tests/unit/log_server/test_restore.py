@@ -12,7 +12,8 @@ import pytest
 from log_server.config import Config, Member, Quorum
 from log_server.direct import read_log_key
 from log_server.fsck import check
-from log_server.restore import Folder, Told, restore
+from log_server.restore import Told, restore
+from log_server.sources import Folder
 from pcrlog.errors import (
     InconsistencyError,
     PcrlogError,
@@ -260,7 +261,7 @@ def test_what_the_log_should_not_have_taken_is_not_taken_again(
     stranger = Party("acme.example")
     log.queue(stranger.release())
     with log.sequencer() as sequencer:
-        sequencer.progress.authority.judge = lambda _entry: None  # type: ignore[assignment,method-assign] # the log's own fault
+        sequencer.progress.authority.judge_unverified = lambda _entry: ()  # type: ignore[assignment,method-assign] # the log's own fault
         sequencer.round()
     with pytest.raises(VerificationError, match="entry 4 would not have been taken"):
         restored(log, tmp_path / "new")

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from log_server.config import Config
-from log_server.direct import LockedError, exclusively, open_sequencer
-from log_server.sequencing import _crash_for_tests, _sequence_until
+from log_server.direct import exclusively, open_sequencer
+from log_server.lease import LockedError
+from log_server.sequencing import _step_for_tests, _sequence_until
 from log_server.wake import Bell, is_heard, ring
 from tests.unit.log_server.parties import Log, Party
 
@@ -136,6 +137,6 @@ def test_a_folder_is_used_by_one_at_a_time(log: Log) -> None:
 
 
 def test_no_step_kills_unless_a_test_says_so() -> None:
-    step = _crash_for_tests()
+    step = _step_for_tests()
     for name in ("", "committed"):
         step(name)

@@ -1,19 +1,26 @@
 """POST /api/v1/entries: what is answered, and what that promises."""
 
 import io
+import queue
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from log_server.submit_api import Entries, Head
+from log_server.wake import Bell
 from pcrlog import limits
 from pcrlog.encoding import sha256
 from pcrlog.envelope import Envelope, assemble
 from pcrlog.proof import Proof
 from tests.unit.log_server.parties import Log, Party, statement_sha256
+
+if TYPE_CHECKING:
+    from log_server.files import Answer
 
 ENTRIES = "/api/v1/entries"
 JSON = "application/json"
@@ -214,16 +221,25 @@ class TestWithoutASequencer:
         again = post(client, acme.release(1, "1.0.0"), "?wait=0")
         assert again.status_code == 202, "what waits already costs nothing more"
 
-    def test_half_of_the_threads_wait_at_most(
+    def test_however_many_wait_others_are_answered(
         self, log: Log, acme: Party, app: Flask
     ) -> None:
-        submissions = app.extensions["pcrlog"].submissions
-        for _ in range(log.config.settings.threads // 2):
-            assert submissions._places.acquire(blocking=False)
+        entries: Entries = app.extensions["pcrlog"].entries
+        answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        number = 4 * log.config.settings.threads
+        bell = Bell(log.config.wake)  # somebody seems to sequence
+        head = Head("application/json", "", "wait=2", "10.0.0.1", "")
         begun = time.monotonic()
-        answer = post(app.test_client(), acme.release(), "?wait=30")
-        assert answer.status_code == 202
-        assert time.monotonic() - begun < 5
+        for n in range(number):
+            entries.submit(head, acme.release(1, f"1.0.{n}"), answers.put)
+        client = app.test_client()
+        assert post(client, acme.release(2, "2.0.0"), "?wait=0").status_code == 202
+        assert client.get("/checkpoint").status_code == 200
+        assert time.monotonic() - begun < 2
+        found = [answers.get(timeout=30) for _ in range(number)]
+        assert {status for status, _, _ in found} == {202}
+        assert time.monotonic() - begun >= 2
+        bell.close()
 
     def test_a_frozen_log_answers_410(
         self, log: Log, acme: Party, client: FlaskClient

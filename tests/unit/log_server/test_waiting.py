@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import queue
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from log_server.databases import log_database
 from log_server.store import Store
 from log_server.wake import Bell, is_heard, ring
-from log_server.watcher import Watcher
+from log_server.watcher import Moment, Watcher
 from tests.unit.log_server.parties import Log, Party
 
 
@@ -58,37 +61,32 @@ class TestBell:
 class TestWatcher:
     @pytest.fixture
     def store(self, log: Log) -> Iterator[Store]:
-        store = Store(log.config.log_db)
+        store = Store(log_database(log.config))
         yield store
         store.close()
 
     def test_what_comes_while_waiting_is_seen(
         self, log: Log, acme: Party, store: Store
     ) -> None:
-        watcher = Watcher(store, lambda: True)
+        asked = Asked(Watcher(store, lambda: True))
         log.queue(acme.release())
         threading.Timer(0.1, log.sequence).start()
-        assert watcher.wait(lambda now: now.published == 6, 10)
-        watcher.close()
+        assert asked(lambda now: now.shown.size == 6, 10)
 
     def test_what_is_there_already_is_seen_at_once(self, store: Store) -> None:
-        watcher = Watcher(store, lambda: True)
         begun = time.monotonic()
-        assert watcher.wait(lambda now: now.snapshot.size == 2, 10)
+        assert Asked(Watcher(store, lambda: True))(lambda now: now.shown.size == 2, 10)
         assert time.monotonic() - begun < 5
-        watcher.close()
 
     def test_waiting_has_an_end(self, store: Store) -> None:
-        watcher = Watcher(store, lambda: True)
-        assert not watcher.wait(lambda now: now.snapshot.size == 99, 0.05)
-        watcher.close()
+        asked = Asked(Watcher(store, lambda: True))
+        assert not asked(lambda now: now.shown.size == 99, 0.05)
 
     def test_nobody_waits_for_a_sequencer_that_is_gone(self, store: Store) -> None:
-        watcher = Watcher(store, lambda: False)
         begun = time.monotonic()
-        assert not watcher.wait(lambda now: now.snapshot.size == 99, 30)
+        asked = Asked(Watcher(store, lambda: False))
+        assert not asked(lambda now: now.shown.size == 99, 30)
         assert time.monotonic() - begun < 10
-        watcher.close()
 
     def test_a_question_that_fails_fails_for_whoever_asked(self, store: Store) -> None:
         watcher = Watcher(store, lambda: True)
@@ -97,8 +95,64 @@ class TestWatcher:
             raise LookupError
 
         with pytest.raises(LookupError):
-            watcher.wait(fail, 5)
-        assert watcher.wait(lambda now: now.snapshot.size == 2, 5), (
+            Asked(watcher, close=False)(fail, 5)
+        assert Asked(watcher)(lambda now: now.committed.size == 2, 5), (
             "others are not affected"
         )
+
+    def test_a_log_that_cannot_be_read_fails_for_all_and_then_goes_on(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watcher = Watcher(store, lambda: True)
+
+        def fail(_store: Store) -> int:
+            message = "database disk image is malformed"
+            raise sqlite3.DatabaseError(message)
+
+        monkeypatch.setattr(Store, "version", fail)
+        with pytest.raises(sqlite3.DatabaseError):
+            Asked(watcher, close=False)(lambda _now: False, 5)
+        monkeypatch.undo()
+        assert Asked(watcher)(lambda now: now.committed.size == 2, 5)
+
+    def test_whoever_waits_at_the_end_is_asked_once_more(self, store: Store) -> None:
+        watcher = Watcher(store, lambda: True)
+        lasts: list[bool] = []
+
+        def question(_now: Moment, last: bool) -> bool:  # noqa: FBT001 - as it is asked
+            lasts.append(last)
+            return False
+
+        watcher.ask(question, lasts.append, 30)  # type: ignore[arg-type] # never called
+        while not lasts:
+            time.sleep(0.001)
         watcher.close()
+        assert lasts[-1]
+        assert not any(lasts[:-1])
+
+
+class Asked:
+    """Asks a watcher one question, and waits for the end of it."""
+
+    def __init__(self, watcher: Watcher, *, close: bool = True) -> None:
+        self._watcher = watcher
+        self._close = close
+
+    def __call__(self, ready: Callable[[Moment], bool], seconds: float) -> bool:
+        came: queue.SimpleQueue[bool | Exception] = queue.SimpleQueue()
+
+        def question(now: Moment, last: bool) -> bool:  # noqa: FBT001 - as it is asked
+            found = ready(now)
+            if found or last:
+                came.put(found)
+            return found
+
+        self._watcher.ask(question, came.put, seconds)
+        try:
+            found = came.get(timeout=60)
+        finally:
+            if self._close:
+                self._watcher.close()
+        if isinstance(found, Exception):
+            raise found
+        return found
