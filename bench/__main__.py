@@ -1,7 +1,7 @@
 """`make bench`: each figure of the project, with what it is asked to be.
 
-Prints them as they come and writes docs/performance.md. Exit status 1 if one is not as
-asked.
+Prints them as they come and writes their part of docs/performance.md. Exit status 1 if
+one is not as asked.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from statistics import median
 from bench.alerting import alert_delays
 from bench.load import CONNECTIONS
 from bench.monitor import monitored
-from bench.page import PAGE, Figure, render
+from bench.page import Figure, render
 from bench.phases import cold_phases, warm_phases
 from bench.rates import rates
 from bench.scene import Scene, scene
@@ -154,9 +154,7 @@ def main() -> int:
             found.append(figure)
     if not options.no_page:
         fresh = scene()  # a document is good for five minutes
-        page = render(found, cold_phases(fresh), warm_phases(fresh))
-        PAGE.write_text(page, "utf-8")
-        print(f"written: {PAGE.relative_to(PAGE.parents[1])}")
+        render(found, cold_phases(fresh), warm_phases(fresh))
     return 0 if all(figure.met for figure in found) else 1
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from log_server.batch import Batch, Leaf, Sealed
 from log_server.config import Config
 from log_server.creation import create_log
+from log_server.databases import log_database
 from log_server.draft import Draft
 from log_server.index_pages import prove
 from log_server.ledger import Ledger
@@ -82,7 +83,7 @@ class Filling:
     """A log that is filled, batch by batch."""
 
     def __init__(self, config: Config) -> None:
-        self._ledger = Ledger(config.log_db, config.vkey())
+        self._ledger = Ledger(log_database(config), config.vkey())
         self._progress = Progress.load(self._ledger.snapshot())
         self._leaves = made_up()
 
@@ -161,11 +162,11 @@ def fill(config: Config, number: int, *, profile: bool) -> None:
 def answer(config: Config) -> None:
     """How fast it starts and proves, and what it takes."""
     began = time.perf_counter()
-    ledger = Ledger(config.log_db, config.vkey())
+    ledger = Ledger(log_database(config), config.vkey())
     Progress.load(ledger.snapshot())
     print(f"start: {(time.perf_counter() - began) * 1e3:.0f} ms")
     ledger.close()
-    store = Store(config.log_db)
+    store = Store(log_database(config))
     with store.committed() as snapshot:
         newest = snapshot.checkpoint()
         assert newest is not None

@@ -1,4 +1,8 @@
-"""docs/performance.md: what `make bench` measured last, and how."""
+"""docs/performance.md: what the benches measured last, and how.
+
+Each bench writes its own part and leaves those of the others as they are: they take
+long, and are not always run together. Each part names its machine and its day.
+"""
 
 import os
 import platform
@@ -16,11 +20,18 @@ _LIBRARIES = ("cryptography", "msgspec", "flask", "granian")
 _HEAD = """\
 # Performance
 
-Made by `make bench`; do not edit.
-Every figure is of one run of it, on the machine below, with nothing else running.
+Each part is written by the program that it names; do not edit.
+Every figure of a part is of one run of it, on its machine, with nothing else running.
 What is asked for are ratios in one run, and bounds; what is not met is marked.
 Machines differ, and this one changes its speed: compare ratios, not milliseconds.
 """
+PARTS = {
+    "one": ("make bench", "One statement, one client, one monitor"),
+    "server": ("make bench-server", "A server under load"),
+    "storm": ("make storm", "A server that is killed"),
+    "cluster": ("make cluster", "Several machines"),
+}
+"""Of the page, in their order: by which command, under which heading."""
 _NOTES = """\
 A bundle is that of a release with two audits.
 The log's other entries are as many leaves and index keys as releases and audits in
@@ -61,24 +72,58 @@ class Figure(NamedTuple):
 
 def render(
     figures: Iterable[Figure], cold: Sequence[Phase], warm: Sequence[Phase]
-) -> str:
-    """The page."""
-    rows = [(one.name, one.value, one.verdict) for one in figures]
-    parts = [
-        _HEAD,
-        "## Machine\n",
-        _table(("", ""), _machine()),
-        "## Figures\n",
-        _table(("what", "measured", "asked"), rows),
-        _NOTES,
-        "## Where the time of a new process goes\n",
+) -> None:
+    """Write the part of `make bench`."""
+    phases = [
+        "### Where the time of a new process goes\n",
         "Each line is a process of its own, so each contains the ones before.\n",
         _table(("process", "ms"), _lines(cold)),
-        "## Where the time of a verification goes\n",
+        "### Where the time of a verification goes\n",
         "In a process that has verified before; medians, so they need not add up.\n",
         _table(("step", "ms"), _lines(warm)),
     ]
-    return "\n".join(parts)
+    write_part("one", figures, "\n".join([_NOTES, *phases]))
+
+
+def write_part(name: str, figures: Iterable[Figure], notes: str) -> None:
+    """Write a part of the page anew.
+
+    Args:
+        name: of `PARTS`.
+        figures: of this run.
+        notes: what they mean; ends with a newline.
+    """
+    parts = _parts(PAGE.read_text("utf-8")) if PAGE.exists() else {}
+    command, heading = PARTS[name]
+    rows = [(one.name, one.value, one.verdict) for one in figures]
+    parts[name] = "\n".join(
+        [
+            f"## {heading}\n",
+            f"By `{command}`.\n",
+            _table(("", ""), _machine()),
+            _table(("what", "measured", "asked"), rows),
+            notes,
+        ]
+    )
+    text = [_mark(one) + parts[one] for one in PARTS if one in parts]
+    PAGE.write_text("\n".join([_HEAD, *text]), "utf-8")
+    print(f"written: {PAGE.relative_to(PAGE.parents[1])}")
+
+
+def _mark(name: str) -> str:
+    return f"<!-- {name} -->\n\n"
+
+
+def _parts(page: str) -> dict[str, str]:
+    """The parts of a page by their names."""
+    found: dict[str, str] = {}
+    for name in PARTS:
+        _, mark, rest = page.partition(_mark(name))
+        if mark:
+            ends = [rest.find(f"\n{_mark(other)}") for other in PARTS]
+            end = min((one for one in ends if one >= 0), default=len(rest))
+            found[name] = rest[:end]
+    return found
 
 
 def _lines(phases: Iterable[Phase]) -> list[tuple[str, str]]:

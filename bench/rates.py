@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from log_server.config import Config
 from log_server.creation import create_log
+from log_server.databases import intake_database
 from log_server.direct import open_sequencer
 from log_server.enrolment import prepare, submit
 from log_server.intake import IntakeWriter, Submission
@@ -114,7 +115,7 @@ def _sequence(config: Config, rows: list[bytes]) -> float:
         for row in rows
     ]
     with open_sequencer(config, _now) as sequencer:
-        writer = IntakeWriter(config.intake_db, lambda: 0, lambda: None)
+        writer = IntakeWriter(intake_database(config), lambda: 0, lambda: None)
         for submission in queued:
             writer.put(submission)
         writer.close()

@@ -4,8 +4,13 @@ A real server with its two processes, durable, signatures checked, index and sea
 included; the load comes from here, so it shares the cores with what it measures. Each
 figure stands beside a limit that was measured in the same run: a skeleton without a log
 behind it, signature checks, commits, a bare function that answers the same bytes.
+
+Prints figures as they come and writes their part of docs/performance.md. Exit status 1
+if one is not as asked.
 """
 
+import argparse
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,113 +18,77 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256, sha384
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.load import Loaded, get, load, post
-from bench.submission import free_port, server, started, wait_for
-from pcrlog.encoding import encode_base64, encode_json, format_time
-from pcrlog.envelope import sign_envelope
+from bench.grown import WAIT, Grown, grow
+from bench.load import CONNECTIONS, Loaded, get, load, post
+from bench.made import releases
+from bench.page import Figure, write_part
+from bench.served import Log, running
+from bench.stages import Stages, watch
+from bench.submission import free_port, wait_for
+from pcrlog.encoding import encode_base64, encode_json
 from pcrlog.keys import SigningKey
-from pcrlog.predicates import Release
-from pcrlog.request import encode as encode_request
-from pcrlog.statement import encode
 
-_ORIGIN = "log.example/pcr"
-_SERVER = "import sys; from log_server.commands import main; sys.exit(main())"
-_PROVIDERS = 8
-_THREADS = 128
-_UNLIMITED = {"rate_per_address": 0, "rate_per_identity": 0, "most_waiting": 1_000_000}
-_WAIT = "/api/v1/entries?wait=30"
-_NDJSON = "application/x-ndjson"
-_BATCH = 1000
+_WARM = 500
+_SAMPLES = 200
+_WRK_SECONDS = 5
+_MS = 1e3
 
-
-class Log(NamedTuple):
-    """A log that is served, and those who may release in it."""
-
-    folder: Path
-    port: int
-    keys: dict[str, SigningKey]
-
-
-@contextmanager
-def running() -> Iterator[Log]:
-    """A log with some providers and no rate limits."""
-    with tempfile.TemporaryDirectory(prefix="pcrlog-bench-") as name:
-        folder = Path(name)
-        keys = {f"p{n}.example": SigningKey.generate() for n in range(_PROVIDERS)}
-        server(folder, "init", "log", "--origin", _ORIGIN)
-        settings = folder / "log" / "log.toml"
-        rows = (
-            row
-            for row in settings.read_text().splitlines()
-            if row.partition(" =")[0] not in {*_UNLIMITED, "threads"}
-        )
-        more = [f"{name} = {value}" for name, value in _UNLIMITED.items()]
-        settings.write_text("\n".join([f"threads = {_THREADS}", *more, *rows]) + "\n")
-        for provider, key in keys.items():
-            request = encode_request(_ORIGIN, provider, [key])
-            (folder / "request").write_bytes(request)
-            words = ["enroll", "log", "--name", provider, "--role", "provider"]
-            server(folder, *words, "--request", "request")
-        port = free_port()
-        listen = ["--listen", f"127.0.0.1:{port}"]
-        with started(folder, _SERVER, "serve", "log", *listen):
-            wait_for(port)
-            yield Log(folder, port, keys)
-
-
-def releases(keys: dict[str, SigningKey], start: int = 0) -> Iterator[bytes]:
-    """Envelopes without end: releases of new measurements, by each provider in turn."""
-    number, names = start, list(keys)
-    issued = format_time(int(time.time()))
-    while True:
-        issuer = names[number % len(names)]
-        registers = {
-            f"PCR{n}": "sha384:" + sha384(f"{number}/{n}".encode()).hexdigest()
-            for n in range(3)
-        }
-        release = Release(
-            log=_ORIGIN,
-            issuer=issuer,
-            issued=issued,
-            platform="aws-nitro",
-            identity=(("PCR0",),),
-            product=f"{issuer}/app-{number // (1000 * len(names))}",
-            version=f"1.0.{number}",
-        )
-        yield sign_envelope(encode(release, registers), [keys[issuer]])
-        number += 1
+# What is asked for.
+_SINGLES, _SHARE, _SLOWEST = 1200, 0.6, 0.5
+_BATCHED = 3000
+_GROWN = 0.7
+_FILES = 0.9
+_BUNDLES, _AGAIN, _BUNDLE_SECONDS = 300, 3000, 0.02
+_START_SECONDS, _MEMORY = 2.0, 400 << 20
 
 
 # --- what is taken in -----------------------------------------------------------------
 
 
 class Singles(NamedTuple):
-    """One statement a request: the log, the skeleton, and the log at half its rate."""
+    """One statement a request: the log, the skeleton, bare Granian, the log at half.
+
+    `busy`: seconds of a core a statement, by process. `stages`: at half its rate.
+    """
 
     log: Loaded
-    skeleton: Loaded
+    busy: dict[str, float]
     half: Loaded
+    stages: Stages
+    skeleton: Loaded
+    bare: Loaded
 
 
 def singles(number: int) -> Singles:
     """Submit statements one a request, each answered when it is published."""
     with running() as log:
         source = releases(log.keys)
-        _submit(log.port, islice(source, 500))
-        taken = _submit(log.port, islice(source, number))
-        half = _submit(log.port, islice(source, number // 2), rate=taken.rate / 2)
-        bare = _skeleton(log, list(islice(source, number)))
-    return Singles(taken, bare, half)
+        _submit(log.port, list(islice(source, _WARM)))
+        bodies = list(islice(source, number))
+        before = log.busy()
+        taken = _submit(log.port, bodies)
+        busy = {name: (s - before[name]) / number for name, s in log.busy().items()}
+        bodies = list(islice(source, number))
+        rate = max(_SINGLES / 2, taken.rate / 2)
+        pause = 0.5 * number / rate / _SAMPLES
+        few = list(islice(source, _SAMPLES))
+        watching = watch(log.folder, log.port, few, pause)
+        half = _submit(log.port, bodies, rate=rate)
+        stages = watching.end()
+        bodies = list(islice(source, number))
+        skeleton = _skeleton(log, bodies)
+        with _serving("files", log.folder) as port:
+            bare = load(port, [post(WAIT, body) for body in bodies])
+    return Singles(taken, busy, half, stages, skeleton, bare)
 
 
-def _submit(port: int, bodies: Iterator[bytes], rate: float | None = None) -> Loaded:
-    requests = [post(_WAIT, body) for body in bodies]
-    found = load(port, requests, rate=rate)
+def _submit(port: int, bodies: Sequence[bytes], rate: float | None = None) -> Loaded:
+    found = load(port, [post(WAIT, body) for body in bodies], rate=rate)
     if set(found.statuses) != {201}:
         message = f"not all were published: {found.statuses}"
         raise RuntimeError(message)
@@ -131,86 +100,57 @@ def _skeleton(log: Log, bodies: Sequence[bytes]) -> Loaded:
     folder.mkdir()
     spkis = [encode_base64(key.public.spki) for key in log.keys.values()]
     (folder / "keys.json").write_bytes(encode_json(spkis))
+    with _serving("statements", folder) as port:
+        load(port, [post(WAIT, body) for body in bodies[:_WARM]])
+        return load(port, [post(WAIT, body) for body in bodies])
+
+
+@contextmanager
+def _serving(what: str, folder: Path) -> Iterator[int]:
+    """One of the skeletons; its port."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.skeleton", str(folder), str(port)]
-    with subprocess.Popen([*command, str(_THREADS)]) as process:
+    command = [sys.executable, "-m", "bench.skeleton", what, str(folder), str(port)]
+    with subprocess.Popen(command) as process:
         try:
             wait_for(port)
-            load(port, [post(_WAIT, body) for body in bodies[:500]])
-            return load(port, [post(_WAIT, body) for body in bodies])
+            yield port
         finally:
             process.terminate()
-
-
-class Batches(NamedTuple):
-    """Statements a second in batches of a thousand, with `connections` at once."""
-
-    number: int
-    rate: float
-    latency: float
-
-
-def batches(number: int, connections: int = 4) -> Batches:
-    """Submit statements a thousand a request."""
-    with running() as log:
-        source = releases(log.keys)
-        requests = []
-        for _ in range(number // _BATCH):
-            lines = b"".join(one + b"\n" for one in islice(source, _BATCH))
-            requests.append(post(_WAIT, lines, _NDJSON))
-        found = load(log.port, requests, connections=connections)
-        if set(found.statuses) != {200}:
-            message = f"not all batches were taken: {found.statuses}"
-            raise RuntimeError(message)
-        size = _size(log)
-    if size < number:
-        message = f"{number} statements were submitted, and the log has {size} leaves"
-        raise RuntimeError(message)
-    rate = found.rate * _BATCH
-    return Batches(number, rate, found.latency(0.5))
-
-
-def _size(log: Log) -> int:
-    note = (log.folder / "log" / "public" / "checkpoint").read_text()
-    return int(note.splitlines()[1])
 
 
 # --- what is given out ----------------------------------------------------------------
 
 
-class Reads(NamedTuple):
-    """Answers a second: tiles, /checkpoint, bundles asked once and again."""
+class Files(NamedTuple):
+    """Answers a second: the log's, and those of a bare function, for the same file."""
 
-    tiles: Loaded
-    checkpoint: Loaded
-    once: Loaded
-    again: Loaded
+    path: str
+    log: float
+    bare: float
 
 
-def reads(number: int = 2000) -> Reads:
-    """Ask for what verifiers and mirrors ask for."""
+def files() -> list[Files]:
+    """Ask for a full tile and for /checkpoint."""
     with running() as log:
-        found = list(islice(releases(log.keys), number))
-        _submit(log.port, iter(found))
-        bundles = [get(_bundle(one, log)) for one in range(number)]
-        tile = get("/tile/0/000")
-        load(log.port, [tile] * 2000)
-        return Reads(
-            load(log.port, [tile] * 20_000),
-            load(log.port, [get("/checkpoint")] * 20_000),
-            load(log.port, bundles),
-            load(log.port, bundles),
-        )
+        _submit(log.port, list(islice(releases(log.keys), 300)))
+        with _serving("files", log.folder / "public") as bare:
+            return [
+                Files(path, _answers(log.port, path), _answers(bare, path))
+                for path in ("/tile/0/000", "/checkpoint")
+            ]
 
 
-def _bundle(number: int, log: Log) -> str:
-    names = list(log.keys)
-    issuer = names[number % len(names)]
-    pcr0 = sha384(f"{number}/0".encode()).hexdigest()
-    product = f"{issuer}/app-{number // (1000 * len(names))}"
-    return (
-        f"/api/v1/bundle?product={product}&measurement=aws-nitro/PCR0%3Dsha384:{pcr0}"
-    )
+def _answers(port: int, path: str) -> float:
+    """Answers a second, by wrk if it is there: our own load costs more than they do."""
+    if shutil.which("wrk") is None:
+        return load(port, [get(path)] * 20_000).rate
+    url = f"http://127.0.0.1:{port}{path}"
+    words = ["wrk", "-t1", "-c32", f"-d{_WRK_SECONDS}s", url]
+    told = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+    if "Non-2xx" in told:
+        message = f"{path} was refused: {told}"
+        raise RuntimeError(message)
+    return float(told.partition("Requests/sec:")[2].split()[0])
 
 
 # --- limits of the machine ------------------------------------------------------------
@@ -248,3 +188,169 @@ def _rate(number: int, once: Callable[[], object]) -> float:
     for _ in range(number):
         once()
     return number / (time.perf_counter() - began)
+
+
+# --- figures --------------------------------------------------------------------------
+
+
+def limit_figures(found: Limits) -> Iterator[Figure]:
+    """What this machine does at most."""
+    yield Figure(
+        "limits: signature checks, one thread", f"{found.checks:,.0f} a second"
+    )
+    yield Figure("limits: commits of one row", f"{found.commits:,.0f} a second")
+    yield Figure("limits: hashes of a node", f"{found.hashes:,.0f} a second")
+
+
+def single_figures(found: Singles, beside: Limits) -> Iterator[Figure]:
+    """Statements that come one a request."""
+    share = found.log.rate / found.skeleton.rate
+    yield Figure(
+        f"single statements, published, {CONNECTIONS} connections",
+        f"{found.log.rate:,.0f} a second; {share:.0%} of the skeleton's"
+        f" {found.skeleton.rate:,.0f}; {found.log.rate / beside.checks:.0%} of bare"
+        f" signature checks; {found.log.rate / found.bare.rate:.0%} of bare Granian",
+        "at least 1,200 a second, 60 % of the skeleton",
+        found.log.rate >= _SINGLES and share >= _SHARE,
+    )
+    web, sequencer = (1e6 * found.busy[name] for name in ("web", "sequencer"))
+    yield Figure(
+        "single statements, time of a core each",
+        f"{web:.0f} us in the web process, {sequencer:.0f} us in the sequencer",
+    )
+    slowest = found.half.latency(0.99)
+    yield Figure(
+        f"single statements at {found.half.rate:,.0f} a second, until published",
+        f"p50 {found.half.latency(0.5) * _MS:.0f} ms, p99 {slowest * _MS:.0f} ms",
+        "p99 at most 500 ms at half of 1,200",
+        slowest <= _SLOWEST,
+    )
+    for name, times in zip(Stages._fields, found.stages, strict=True):
+        low, high = times[len(times) // 2], times[int(0.99 * len(times))]
+        yield Figure(
+            f"at that rate, one more until it is {name}",
+            f"p50 {low * _MS:.0f} ms, p99 {high * _MS:.0f} ms",
+        )
+
+
+def file_figures(found: Sequence[Files]) -> Iterator[Figure]:
+    """Tiles and the checkpoint."""
+    for one in found:
+        yield Figure(
+            f"GET {one.path}",
+            f"{one.log:,.0f} a second, {one.log / one.bare:.0%} of a bare WSGI"
+            f" function's {one.bare:,.0f}",
+            "at least 90 %",
+            one.log >= _FILES * one.bare,
+        )
+
+
+def grown_figures(found: Grown, beside: Limits) -> Iterator[Figure]:
+    """A log that grows."""
+    yield from _batch_figures(found, beside)
+    yield from _bundle_figures(found)
+    for one in found.standing:
+        yield Figure(
+            f"a log of {one.entries:,} leaves: start to first answer",
+            f"{one.started:.2f} s",
+            "under 2 s",
+            one.started < _START_SECONDS,
+        )
+        yield Figure(
+            f"a log of {one.entries:,} leaves: memory of all its processes, at work",
+            f"{one.resident / 2**20:.0f} MiB",
+            "under 400 MB",
+            one.resident < _MEMORY,
+        )
+        yield Figure(
+            f"a log of {one.entries:,} leaves: disk",
+            f"{one.database:,.0f} bytes of log.db an entry, {one.files:,.0f} of files",
+        )
+
+
+def _batch_figures(found: Grown, beside: Limits) -> Iterator[Figure]:
+    [*stretches, grown] = found.stretches
+    for one in found.stretches:
+        yield Figure(
+            f"batches, entries {one.first:,} to {one.last:,}",
+            f"{one.rate:,.0f} a second; {1e6 * one.web:.0f} us of a core in the web"
+            f" process, {1e6 * one.sequencer:.0f} us in the sequencer",
+        )
+    yield Figure(
+        f"batches of 1,000, sustained for {stretches[-1].last:,} entries",
+        f"{found.sustained:,.0f} a second, {found.sustained / beside.checks:.0%} of"
+        " bare signature checks",
+        "at least 3,000 a second",
+        found.sustained >= _BATCHED,
+    )
+    share = grown.rate / stretches[0].rate
+    yield Figure(
+        f"the same at {grown.first:,} entries",
+        f"{grown.rate:,.0f} a second, {share:.0%} of the first stretch",
+        "at least 70 % of that up to 100,000",
+        share >= _GROWN,
+    )
+
+
+def _bundle_figures(found: Grown) -> Iterator[Figure]:
+    name, bundles = f"bundles, {found.bundles.entries:,} entries", found.bundles
+    for what, all_out, half, asked in (
+        ("each asked for once", bundles.once, bundles.half, _BUNDLES),
+        ("asked for again", bundles.again, bundles.half_again, _AGAIN),
+    ):
+        slowest = half.latency(0.99)
+        yield Figure(
+            f"{name}, {what}",
+            f"{all_out.rate:,.0f} a second; p99 {slowest * _MS:.1f} ms at"
+            f" {half.rate:,.0f} a second",
+            f"at least {asked:,} a second; p99 under 20 ms at half that",
+            all_out.rate >= asked and slowest < _BUNDLE_SECONDS,
+        )
+
+
+_NOTES = """\
+One statement a request, or a thousand lines a request over four connections, are
+answered when they are published ([bench/server.py](../bench/server.py)); the load
+generator runs on the same cores. The skeleton has the same HTTP, the same parsing, the
+same signature check and the same commits, and no log behind it
+([bench/skeleton.py](../bench/skeleton.py)). Durable, integrated and published are what
+[bench/stages.py](../bench/stages.py) says. From the first size of the grown log to the
+last one, entries went through the same sequencer and store, without HTTP before it
+([bench/grown.py](../bench/grown.py)).
+"""
+
+
+def main() -> int:
+    """Measure, and print each figure as it comes; 0 if all are as asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
+    parser.add_argument("--singles", type=int, default=10_000)
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--grown", type=int, default=3_000_000)
+    parser.add_argument("--last", type=int, default=60_000)
+    parser.add_argument("--no-page", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    found: list[Figure] = []
+
+    def tell(figures: Iterator[Figure]) -> None:
+        for figure in figures:
+            print(f"{figure.name}\n    {figure.value}", flush=True)
+            if figure.asked:
+                print(f"    asked: {figure.verdict}", flush=True)
+            found.append(figure)
+
+    beside = limits()
+    tell(limit_figures(beside))
+    tell(single_figures(singles(options.singles), beside))
+    tell(file_figures(files()))
+    for told in grow(options.entries, options.grown, options.last):
+        if isinstance(told, Grown):
+            tell(grown_figures(told, beside))
+        else:
+            print(f"    ... {told}", flush=True)
+    if not options.no_page:
+        write_part("server", found, _NOTES)
+    return 0 if all(figure.met for figure in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,10 @@
-"""A server with no log behind it: what HTTP, signature checks and commits cost alone.
+"""Servers with no log behind them: what the log's own is held against.
 
-The same Granian and Flask, the same parsing of an envelope, the same check by a key
-that is known, the same group commit to SQLite with synchronous=FULL. It promises
-nothing: no index, no tree, no seal. bench/server.py holds the log against it.
+statements   the same Granian, the same parsing of an envelope, the same check by a
+             key that is known, the same group commit to SQLite with
+             synchronous=FULL. It promises nothing: no index, no tree, no seal.
+files        a WSGI function that reads a file and answers it with the right
+             headers, and answers any POST with the same bytes
 """
 
 import functools
@@ -11,7 +13,10 @@ import queue
 import sqlite3
 import sys
 import threading
+from collections.abc import Callable, Iterable
+from hashlib import sha256 as tag_of
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 from granian.constants import Interfaces
@@ -22,9 +27,16 @@ from pcrlog.encoding import decode_base64, sha256
 from pcrlog.envelope import Envelope
 from pcrlog.keys import PublicKey
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 _MOST = 32_768
 _GROUP = 512
+_THREADS = 128
+_FEW_THREADS = 4
 _TABLE = "create table row (id integer primary key, envelope blob, sha256 blob)"
+_RECEIPT = b'{"index":0,"proof":"' + b"x" * 1200 + b'"}'
+_IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Rows:
@@ -63,8 +75,8 @@ class Rows:
                 done.set()
 
 
-def create(folder: Path) -> Flask:
-    """The application; keys.json in `folder` has the base64 SPKI of each key."""
+def statements(folder: Path) -> Flask:
+    """Takes statements; keys.json in `folder` has the base64 SPKI of each key."""
     app, rows = Flask(__name__), Rows(folder / "rows.db")
     spkis = json.loads((folder / "keys.json").read_bytes())
     found = [PublicKey.from_spki(decode_base64(one)) for one in spkis]
@@ -83,18 +95,53 @@ def create(folder: Path) -> Flask:
     return app
 
 
-def serve(folder: Path, port: int, threads: int) -> None:
-    """Serve it until SIGTERM."""
+def files(folder: Path) -> "WSGIApplication":
+    """Answers with files below `folder`, and to any POST the same bytes."""
+
+    def answer(
+        environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            environ["wsgi.input"].read()
+            body, kind = _RECEIPT, "application/json"
+            headers = [("Cache-Control", "no-store")]
+        else:
+            path = environ["PATH_INFO"]
+            body = (folder / path[1:]).read_bytes()
+            shown = path == "/checkpoint"
+            kind = "text/plain; charset=utf-8" if shown else "application/octet-stream"
+            headers = [
+                ("Cache-Control", "no-cache" if shown else _IMMUTABLE),
+                ("ETag", f'"{tag_of(body).hexdigest()[:32]}"'),
+                ("Access-Control-Allow-Origin", "*"),
+                ("X-Content-Type-Options", "nosniff"),
+            ]
+        length = ("Content-Length", str(len(body)))
+        start_response("200 OK", [*headers, ("Content-Type", kind), length])
+        return [body]
+
+    return answer
+
+
+_APPS: dict[str, tuple[Callable[[Path], Callable[..., Any]], int]] = {
+    "statements": (statements, _THREADS),
+    "files": (files, _FEW_THREADS),
+}
+
+
+def serve(what: str, folder: Path, port: int) -> None:
+    """Serve one of the two until SIGTERM."""
+    make, threads = _APPS[what]
     MPServer(
         "bench.skeleton",
         port=port,
         interface=Interfaces.WSGI,
         websockets=False,
         blocking_threads=threads,
-        backpressure=2 * threads,
+        backpressure=2 * _THREADS,
         log_enabled=False,
-    ).serve(target_loader=functools.partial(create, folder), wrap_loader=False)
+    ).serve(target_loader=functools.partial(make, folder), wrap_loader=False)
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
