@@ -35,7 +35,8 @@ from pcrlog.keys import SigningKey
 
 _WARM = 500
 _SAMPLES = 200
-_WRK_SECONDS = 5
+_LOADED = 4000
+"""Requests for a second of load, where there is no wrk."""
 _MS = 1e3
 
 # What is asked for.
@@ -129,23 +130,27 @@ class Files(NamedTuple):
     bare: float
 
 
-def files() -> list[Files]:
-    """Ask for a full tile and for /checkpoint."""
+def files(seconds: int) -> list[Files]:
+    """Ask for a full tile and for /checkpoint, each for some seconds."""
     with running() as log:
         _submit(log.port, list(islice(releases(log.keys), 300)))
         with _serving("files", log.folder / "public") as bare:
             return [
-                Files(path, _answers(log.port, path), _answers(bare, path))
+                Files(
+                    path,
+                    _answers(log.port, path, seconds),
+                    _answers(bare, path, seconds),
+                )
                 for path in ("/tile/0/000", "/checkpoint")
             ]
 
 
-def _answers(port: int, path: str) -> float:
+def _answers(port: int, path: str, seconds: int) -> float:
     """Answers a second, by wrk if it is there: our own load costs more than they do."""
     if shutil.which("wrk") is None:
-        return load(port, [get(path)] * 20_000).rate
+        return load(port, [get(path)] * (seconds * _LOADED)).rate
     url = f"http://127.0.0.1:{port}{path}"
-    words = ["wrk", "-t1", "-c32", f"-d{_WRK_SECONDS}s", url]
+    words = ["wrk", "-t1", "-c32", f"-d{seconds}s", url]
     told = subprocess.run(words, capture_output=True, check=True, text=True).stdout
     if "Non-2xx" in told:
         message = f"{path} was refused: {told}"
@@ -324,6 +329,7 @@ def main() -> int:
     """Measure, and print each figure as it comes; 0 if all are as asked."""
     parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
     parser.add_argument("--singles", type=int, default=10_000)
+    parser.add_argument("--seconds", type=int, default=5, help="for each file")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--grown", type=int, default=3_000_000)
     parser.add_argument("--last", type=int, default=60_000)
@@ -341,7 +347,7 @@ def main() -> int:
     beside = limits()
     tell(limit_figures(beside))
     tell(single_figures(singles(options.singles), beside))
-    tell(file_figures(files()))
+    tell(file_figures(files(options.seconds)))
     for told in grow(options.entries, options.grown, options.last):
         if isinstance(told, Grown):
             tell(grown_figures(told, beside))

@@ -9,12 +9,12 @@ files        a WSGI function that reads a file and answers it with the right
 
 import functools
 import json
+import os
 import queue
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from hashlib import sha256 as tag_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST = 32_768
 _GROUP = 512
 _THREADS = 128
-_FEW_THREADS = 4
+_FEW_THREADS = 1
 _TABLE = "create table row (id integer primary key, envelope blob, sha256 blob)"
 _RECEIPT = b'{"index":0,"proof":"' + b"x" * 1200 + b'"}'
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -107,12 +107,14 @@ def files(folder: Path) -> "WSGIApplication":
             headers = [("Cache-Control", "no-store")]
         else:
             path = environ["PATH_INFO"]
-            body = (folder / path[1:]).read_bytes()
+            with open(f"{folder}{path}", "rb", 0) as file:  # noqa: PTH123 - the quickest
+                state = os.fstat(file.fileno())
+                body = file.read()
             shown = path == "/checkpoint"
             kind = "text/plain; charset=utf-8" if shown else "application/octet-stream"
             headers = [
                 ("Cache-Control", "no-cache" if shown else _IMMUTABLE),
-                ("ETag", f'"{tag_of(body).hexdigest()[:32]}"'),
+                ("ETag", f'"{state.st_mtime_ns:x}-{state.st_size:x}"'),
                 ("Access-Control-Allow-Origin", "*"),
                 ("X-Content-Type-Options", "nosniff"),
             ]

@@ -22,12 +22,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from bench.page import Figure, write_part
 from log_server.config import Config, Member, Quorum
 from log_server.databases import intake_database
 from log_server.intake import IntakeReader
@@ -57,6 +58,13 @@ _MOST, _WORDS = 10, 5000
 _ENDS = {0, 2, 3, -signal.SIGKILL, -signal.SIGTERM}
 """How a `serve` ends here: in order; the port or the lock was not free yet; a part of
 it was killed; it was killed; it was ended before it could listen for that."""
+_NOTES = """\
+Whatever was not kept would have ended it: after the last kill the whole log is audited
+against all that it told anybody ([tests/support/audit.py](../tests/support/audit.py)).
+The table of faults, each step of a batch struck before and after it takes effect, by a
+kill, an error and a hang, runs with the tests
+([test_log_faults.py](../tests/fault/test_log_faults.py)).
+"""
 
 
 @dataclass
@@ -84,6 +92,31 @@ class Summary:
             f" checkpoints seen, of one history; `serve` starts in {start:.1f} s;"
             " nothing lost"
         )
+
+    def figures(self) -> Iterator[Figure]:
+        """The same, for docs/performance.md."""
+        killed = ", ".join(f"{name} {n}" for name, n in sorted(self.kills.items()))
+        found, told = self.audited, self.world.told
+        yield Figure(
+            "kills",
+            f"{self.kills.total()} ({killed}), seed {self.seed}"
+            f" in {self.seconds:.0f} s",
+        )
+        yield Figure(
+            "requests",
+            f"{self.world.answers:,} answered, {self.world.unanswered:,} broken off",
+        )
+        yield Figure(
+            "201 and 202 kept",
+            f"{len(told.indices):,} statements told an index, {found.decided:,} told"
+            f" later, {found.refused:,} refused with a reason",
+            "all of them",
+        )
+        yield Figure(
+            "checkpoints that were seen", f"{found.checkpoints:,}", "of one history"
+        )
+        start = sorted(self.starts)[len(self.starts) // 2] if self.starts else 0
+        yield Figure("start of `serve`, p50", f"{start:.1f} s")
 
 
 @dataclass
@@ -299,6 +332,9 @@ def main(arguments: Sequence[str] | None = None) -> Summary:
     parser = argparse.ArgumentParser(description="Kill a log at work, and audit it.")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument(
+        "--page", action="store_true", help="write its part of docs/performance.md"
+    )
     options = parser.parse_args(arguments)
 
     def say(words: str) -> None:
@@ -309,6 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> Summary:
     with tempfile.TemporaryDirectory(prefix="pcrlog-storm-") as folder:
         summary = run(Path(folder), options.kills, options.seed, say)
     sys.stdout.write(f"{summary}\n")
+    if options.page:
+        write_part("storm", summary.figures(), _NOTES)
     return summary
 
 
