@@ -41,9 +41,10 @@ from pcrlog.index_keys import by, of_version
 from pcrlog.predicates import REGISTRAR, Audit, Identity, Release, Revocation
 from pcrlog.statement import MEASUREMENT_REASONS, require_known
 
-_LOOKED_AT = 1024
-"""The most statements read to find out whether a release of this version stands. Beyond
-that a conflict is reported; whoever means it says so."""
+_LOOKED_AT, _BYTES_LOOKED_AT = 256, 1 << 20
+"""The most statements read to find out whether a release of this version stands, and
+what they have together. Beyond that a conflict is reported; whoever means it says so.
+It takes as long as a hundred signature checks: nobody else may wait for longer."""
 
 
 class View(Protocol):
@@ -208,7 +209,7 @@ class _Reading:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._left = _LOOKED_AT
+        self._left, self._bytes_left = _LOOKED_AT, _BYTES_LOOKED_AT
 
     def under(self, key: str) -> Iterator[Entry]:
         """The entries under a key, newest first.
@@ -217,16 +218,19 @@ class _Reading:
             ConflictError: too much was read to tell whether a release stands.
         """
         for index in self._view.newest(key):
+            leaf = self._view.leaf(index)
+            if leaf is None:
+                continue
             self._left -= 1
-            if self._left < 0:
+            self._bytes_left -= len(leaf)
+            if self._left < 0 or self._bytes_left < 0:
                 message = (
-                    f"this version has over {_LOOKED_AT} releases and revocations:"
-                    " whether another release of it stands was not found out"
+                    f"this version has over {_LOOKED_AT} releases and revocations, or"
+                    f" over {_BYTES_LOOKED_AT} bytes of them: whether another release"
+                    " of it stands was not found out"
                 )
                 raise ConflictError(message)
-            entry = _entry(self._view, index)
-            if entry is not None:
-                yield entry
+            yield parse_entry(index, leaf)
 
 
 def _check_conflict(

@@ -151,14 +151,15 @@ class Bridge:
         return await loop.run_in_executor(self._pool, function, *arguments)
 
     async def _submit(self, scope: Scope, transport: Transport) -> Answer:
-        body = bytearray()
+        body, begun = bytearray(), self._requests.begin()
         try:
-            await self._read(scope, transport, body)
-        except PcrlogError as error:
-            self._refused.labels(problem_of(error).slug).inc()
-            self._room.give_back(len(body))
-            return refuse_for(error)
-        try:
+            try:
+                await self._read(scope, transport, body)
+            except PcrlogError as error:
+                self._refused.labels(problem_of(error).slug).inc()
+                answer = refuse_for(error)
+                self._requests.count(ENTRIES, "POST", answer[0], begun)
+                return answer
             begun = self._requests.begin()
             reply = self._expect()
             self._entries.submit(_head_of(scope), bytes(body), reply.deliver)
@@ -187,7 +188,7 @@ class Bridge:
         if not most or length == 0:
             return
         if length is not None and length > most:
-            message = f"body has {length} bytes, at most {most}"
+            message = f"body has over {most} bytes"
             raise TooLargeError(message)
         try:
             whole = await self._gather(transport, body, most, length)
@@ -261,21 +262,31 @@ def _is_in_loop() -> bool:
 
 def _most(scope: Scope) -> int:
     """How many bytes to take; 0 of what the application refuses by its head alone."""
-    if "content-encoding" in scope.headers:
+    if _joined(scope, "content-encoding"):
         return 0
-    kind = media_type(str(scope.headers.get("content-type", "")))
+    kind = media_type(_joined(scope, "content-type"))
     return {JSON: limits.ENVELOPE, NDJSON: BATCH}.get(kind, 0)
 
 
 def _head_of(scope: Scope) -> Head:
-    find = scope.headers.get
     return Head(
-        str(find("content-type") or ""),
-        str(find("content-encoding") or ""),
-        scope.query_string,
+        _joined(scope, "content-type"),
+        _joined(scope, "content-encoding"),
+        _query(scope),
         scope.client.rpartition(":")[0],
-        ",".join(scope.headers.get_all("x-forwarded-for")),
+        _joined(scope, "x-forwarded-for"),
     )
+
+
+def _joined(scope: Scope, name: str) -> str:
+    """A header as WSGI has it; empty if it is absent, and not if it is no text."""
+    found = scope.headers.get_all(name)
+    return ",".join(found) if found or name not in scope.headers else "?"
+
+
+def _query(scope: Scope) -> str:
+    """The query as WSGI has it: its bytes, each a character."""
+    return scope.query_string.encode().decode("latin-1")
 
 
 def _environ(scope: Scope) -> Environ:
@@ -284,7 +295,7 @@ def _environ(scope: Scope) -> Environ:
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode().decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "QUERY_STRING": _query(scope),
         "SERVER_NAME": host,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",

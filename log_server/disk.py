@@ -34,6 +34,7 @@ _PRIMARY = 0xFF
 _FULL = "the disk is full"
 _READ_ONLY = "the disk cannot be written"
 _BROKEN = "the disk fails"
+_LOCKED = "a database is locked by somebody else"
 _DAMAGED = "a database is damaged: stop, run `pcrlog-server fsck`, then see Drills in"
 _DAMAGED += " docs/operations.md"
 
@@ -50,6 +51,7 @@ _BY_SQLITE = {
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
     sqlite3.SQLITE_IOERR: _BROKEN,
+    sqlite3.SQLITE_BUSY: _LOCKED,
 }
 _AWAY = "the database cannot be reached"
 _BY_SQLSTATE = {

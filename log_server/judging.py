@@ -25,12 +25,14 @@ from pcrlog.encoding import sha256
 from pcrlog.entry import Entry
 from pcrlog.errors import PcrlogError
 from pcrlog.keys import Owed
+from pcrlog.predicates import Identity
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
     """An envelope on its way through admission.
 
+    `entry` and `owed` are there while it is judged; its SHA-256, `statement`, remains.
     One of three comes of it. `error`: refused. `is_published`: its statement is, as
     `index`. `row`: of intake.db, in which it waits; `index` is then that of its
     statement if it is committed and not published yet.
@@ -41,6 +43,7 @@ class Candidate:
     conflict_accepted: bool
     entry: Entry | None = None
     owed: Sequence[Owed] = ()
+    statement: str = ""
     error: PcrlogError | None = None
     index: int | None = None
     is_published: bool = False
@@ -50,6 +53,22 @@ class Candidate:
     def of(cls, envelope: bytes, *, conflict_accepted: bool) -> "Candidate":
         """An envelope that was submitted."""
         return cls(envelope, sha256(envelope), conflict_accepted)
+
+    def let_go(self) -> None:
+        """Keep of what was read what is answered with: six times its bytes are freed.
+
+        An error holds all that was at hand where it was raised.
+        """
+        if self.entry is not None:
+            self.statement = self.entry.sha256
+        self.entry, self.owed = None, ()
+        if self.error is not None:
+            self.error.__traceback__ = None
+            self.error.__context__ = self.error.__cause__ = None
+
+    def anew(self) -> "Candidate":
+        """The same, with nothing found out about it."""
+        return Candidate(self.envelope, self.digest, self.conflict_accepted)
 
     @property
     def what(self) -> tuple[bytes, bool]:
@@ -125,29 +144,51 @@ class Judge:
                 if one.is_open and one.entry is not None:
                     least = int(one.conflict_accepted)
                     one.row = self._reader.find(one.digest, taken, least)
+        self._judge_signed(part, snapshot)
         for one in part:
-            if one.is_open and one.entry is not None and one.index is None:
+            one.let_go()
+
+    def _judge_signed(self, part: Sequence[Candidate], snapshot: Snapshot) -> None:
+        """Rules 5 to 8, of what is open."""
+        for one in part:
+            if one.is_open and one.entry is not None:
                 with _refusing(one):
-                    one.owed = self._authority.judge_unverified(one.entry)
+                    one.owed = self._owed(one.entry, one.index)
         owing = [one for one in part if one.owed]
         verdicts = self._signatures.verify([one.owed for one in owing])
         for one, verdict in zip(owing, verdicts, strict=True):
             one.error = verdict
             if verdict is None and one.entry is not None:
                 with _refusing(one):
-                    self._check_beside(one.entry, snapshot, one.conflict_accepted)
+                    self._check_beside(one, one.entry, snapshot)
 
-    def _check_beside(self, entry: Entry, snapshot: Snapshot, accepted: bool) -> None:  # noqa: FBT001 - of our own, as it came
+    def _owed(self, entry: Entry, index: int | None) -> Sequence[Owed]:
+        """Rule 5, but for the signatures, of the next entry or a committed one.
+
+        An envelope whose statement is committed, and not published yet, becomes a row
+        as well, so that it gets an answer. It must be signed, or anybody could make any
+        number of rows of one statement. An identity of that kind is not judged again:
+        only the registrar knows it.
+        """
+        if index is None:
+            return self._authority.judge_unverified(entry)
+        if isinstance(entry.predicate, Identity):
+            return ()
+        committed = Entry(index, entry.envelope, entry.statement)
+        return self._authority.judge_unverified(committed)
+
+    def _check_beside(self, one: Candidate, entry: Entry, snapshot: Snapshot) -> None:
         """Rules 6 to 8; and now that it is known who speaks: how often?"""
         if speaks_for(entry):
             self._rates.take_for_identity(entry.predicate.issuer)
-        check_beside(
-            entry,
-            snapshot,
-            self._authority,
-            conflict_accepted=accepted,
-            now=self._clock(),
-        )
+        if one.index is None:
+            check_beside(
+                entry,
+                snapshot,
+                self._authority,
+                conflict_accepted=one.conflict_accepted,
+                now=self._clock(),
+            )
 
     def take_in(self, batch: Sequence[Candidate], taken: int) -> None:
         """Write what was admitted and does not wait yet, as far as there is room.

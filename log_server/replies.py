@@ -4,6 +4,7 @@ To wake a loop costs as much as to answer; whoever has sixty answers wakes it on
 """
 
 import asyncio
+import contextlib
 from collections import deque
 
 from log_server.files import Answer
@@ -40,7 +41,9 @@ class Replies:
         self._brought.append((future, answer))
         if not self._rung:
             self._rung = True
-            self.loop.call_soon_threadsafe(self._look)
+            # A loop that is closed has nobody in it who waits.
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._look)
 
     def _look(self) -> None:
         self._rung = False

@@ -20,6 +20,9 @@ _BUSY_SECONDS = 10
 DURABLE = "full"
 """`pragma synchronous`: a commit that returns is on disk. Unit tests waive it."""
 _WAL_PAGES = 16_000
+_RESTART_SECONDS = 1
+"""How long a WAL that is longer waits for whoever reads it to end; a question takes
+milliseconds. In vain, it is tried again at the next tidying."""
 _CACHE_KIB = 64 << 10
 """Of memory for pages of log.db: keys are hashes, so each lies on another page, and a
 batch finds many of those that the last one has read."""
@@ -112,8 +115,15 @@ class SqliteDatabase:
         """Move the WAL into the file.
 
         A snapshot that still reads older pages keeps what it reads: SQLite sees to it.
+        The next commit then begins the WAL anew, but only if nobody reads it at that
+        moment. Under load somebody always does, and it would grow for ever: when it is
+        long, those are waited for; who comes meanwhile reads the file alone.
         """
-        self.execute("pragma wal_checkpoint(passive)").fetchall()
+        [_, pages, _] = self.execute("pragma wal_checkpoint(passive)").fetchone()
+        if pages > _WAL_PAGES:
+            self.execute(f"pragma busy_timeout = {1000 * _RESTART_SECONDS}")
+            self.execute("pragma wal_checkpoint(restart)").fetchall()
+            self.execute(f"pragma busy_timeout = {1000 * _BUSY_SECONDS}")
 
     def close(self) -> None:
         """Close the file."""

@@ -17,6 +17,7 @@ taken in are one transaction.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from typing import Protocol
 from log_server.config import Config
 from log_server.databases import intake_database
 from log_server.direct import taken_of
+from log_server.disk import fault_of
 from log_server.intake import Backlog, IntakeReader, IntakeWriter
 from log_server.judging import Candidate, Judge
-from log_server.lease import caller_of
+from log_server.lease_watch import caller_of
+from log_server.problems import UnavailableError
 from log_server.rates import Rates
 from log_server.store import Decision, Snapshot, Store
 from log_server.watcher import Moment, Watcher
@@ -36,6 +39,11 @@ from pcrlog.errors import PcrlogError
 _AT_ONCE = 64
 """Envelopes of single requests, and of one batch, that are judged between two commits:
 bounds how long any of them waits for the others."""
+_FIRST = 16
+"""Of a batch, at first; as many as that again if they were quick, fewer if not."""
+_TURN_SECONDS = 0.1
+"""Of a processor, for what is judged between two commits. One of a thousand releases of
+one version takes as long as a hundred others."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,14 +89,29 @@ class _Request:
     batch: Sequence[Candidate]
     seconds: int
     judged: int = 0
+    # How many of them are judged at once.
+    at_once: int = _FIRST
     # What is known once all rows are decided: the size at which all are published.
     end: int | None = None
+    told: bool = False
 
     def part(self) -> Sequence[Candidate]:
         """The next candidates to be judged."""
-        part = self.batch[self.judged : self.judged + _AT_ONCE]
+        part = self.batch[self.judged : self.judged + self.at_once]
         self.judged += len(part)
         return part
+
+    def pace(self, seconds: float) -> None:
+        """Judge more at once, or fewer, by how long the last ones took."""
+        if seconds > _TURN_SECONDS:
+            self.at_once = max(1, self.at_once // 4)
+        elif 2 * seconds < _TURN_SECONDS:
+            self.at_once = min(_AT_ONCE, self.at_once * 2)
+
+    def begin_again(self) -> None:
+        """Forget what was found out; rows that were written are found as such."""
+        self.batch = [one.anew() for one in self.batch]
+        self.judged = 0
 
     @property
     def is_judged(self) -> bool:
@@ -118,6 +141,17 @@ class _Request:
     def answer(self, now: Moment) -> None:
         """Answer by what is known now."""
         self.asker.answer([_outcome_of(one, now) for one in self.batch], now.shown)
+        self.told = True
+
+    def fail(self, error: Exception) -> None:
+        """Tell why there is no answer, unless there was one."""
+        if self.told:
+            return
+        self.told = True
+        try:
+            self.asker.fail(error)
+        except Exception:  # noqa: BLE001 - those beside must not suffer
+            _log.exception("nobody hears why a submission failed")
 
 
 class Submissions:
@@ -152,12 +186,18 @@ class Submissions:
         """Take envelopes in, wait up to `seconds` for publication, tell `asker`.
 
         All that are taken in are on disk together, or none is, and `asker` is told why.
+
+        Raises:
+            UnavailableError: it is closed; `asker` is told nothing.
         """
         batch = [
             Candidate.of(e, conflict_accepted=conflict_accepted) for e in envelopes
         ]
         request = _Request(asker, batch, seconds)
         with self._brought:
+            if self._closed:
+                message = "the log is being closed: nothing was taken in"
+                raise UnavailableError(message)
             (self._singles if len(batch) == 1 else self._batches).append(request)
             self._brought.notify()
 
@@ -171,11 +211,21 @@ class Submissions:
                 if not (self._singles or self._batches):
                     return
                 turn = self._next_turn()
-            try:
-                self._serve(turn)
-            except Exception as error:  # noqa: BLE001 - each who waits must know
-                for request in turn:
-                    request.asker.fail(error)
+            self._serve_all(turn)
+
+    def _serve_all(self, turn: Sequence[_Request]) -> None:
+        """Serve each in any case; who brings what we cannot read spoils no other's."""
+        try:
+            self._serve(turn)
+        except Exception as error:  # noqa: BLE001 - each who waits must know
+            untold = [request for request in turn if not request.told]
+            if len(turn) == 1 or fault_of(error) is not None:
+                for request in untold:
+                    request.fail(error)
+                return
+            for request in untold:
+                request.begin_again()
+                self._serve_all([request])
 
     def _next_turn(self) -> list[_Request]:
         """Some single requests, and the batch whose turn it is."""
@@ -189,7 +239,9 @@ class Submissions:
         part = [one for request in turn for one in request.part()]
         whole = [request for request in turn if request.is_judged]
         with self._store.committed() as snapshot:
+            begun = time.thread_time()
             self._judge.judge(part, snapshot)
+            took = time.thread_time() - begun
             taken = snapshot.taken()
             self._judge.take_in([o for r in whole for o in r.batch], taken)
             moment = Moment.of(snapshot)
@@ -199,9 +251,12 @@ class Submissions:
         for request in whole:
             if request.is_waiting():
                 ask = self._watcher.ask
-                ask(request.question, request.asker.fail, request.seconds)
+                ask(request.question, request.fail, request.seconds)
+        more = [request for request in turn if not request.is_judged]
+        for request in more:
+            request.pace(took)
         with self._brought:
-            self._batches.extend(request for request in turn if not request.is_judged)
+            self._batches.extend(more)
 
     # --- questions -------------------------------------------------------------------
 
@@ -239,10 +294,9 @@ class Submissions:
 def _outcome_of(one: Candidate, now: Moment) -> Outcome | PcrlogError:
     if one.error is not None:
         return one.error
-    statement = "" if one.entry is None else one.entry.sha256
     if one.is_published:
-        return Outcome(one.digest, one.index, known=True, statement=statement)
-    return _outcome(now, one.row or 0, one.digest, statement)
+        return Outcome(one.digest, one.index, known=True, statement=one.statement)
+    return _outcome(now, one.row or 0, one.digest, one.statement)
 
 
 def _outcome(

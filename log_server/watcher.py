@@ -5,6 +5,7 @@ only while somebody waits. Whoever waits is no thread of its own, but a
 question that is asked again after each commit.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from log_server.store import Snapshot, Store
 
 _CHECK = 0.5
 """Seconds: so often, is the sequencer still there?"""
+
+_log = logging.getLogger(__name__)
 
 
 class Moment(NamedTuple):
@@ -51,8 +54,15 @@ class _Waiter:
         try:
             return self.question(now, last) or last
         except Exception as error:  # noqa: BLE001 - whoever asked is to have it
-            self.failed(error)
+            self.fail(error)
             return True
+
+    def fail(self, error: Exception) -> None:
+        """Tell why there is no answer; those beside wait in the same thread."""
+        try:
+            self.failed(error)
+        except Exception:  # noqa: BLE001 - as it says
+            _log.exception("nobody hears why a question failed")
 
 
 class Watcher:
@@ -100,10 +110,11 @@ class Watcher:
         while self._gather():
             now = time.monotonic()
             alive = True
-            if now >= check:
-                alive, check = self._is_alive(), now + _CHECK
             ends = min(waiter.end for waiter in self._waiters) <= now
             try:
+                if now >= check:
+                    check = now + _CHECK
+                    alive = self._is_alive()
                 version = self._store.version()
                 if version != seen or self._fresh or ends or not alive:
                     self._look(now if alive else None)
@@ -111,8 +122,11 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 - this thread must not end
                 self._fail(error)
             time.sleep(self._store.pause)
-        if self._waiters:
-            self._look(None)
+        try:
+            if self._waiters:
+                self._look(None)
+        except Exception as error:  # noqa: BLE001 - nor without a word to who waits
+            self._fail(error)
 
     def _gather(self) -> bool:
         """Take over who is new, sleeping while nobody waits; false at the end."""
@@ -137,4 +151,4 @@ class Watcher:
     def _fail(self, error: Exception) -> None:
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
-            waiter.failed(error)
+            waiter.fail(error)

@@ -19,6 +19,7 @@ import pytest
 from log_server.fsck import check
 from log_server.wake import is_heard
 from pcrlog.bundle import Bundle
+from pcrlog.encoding import sha256
 from pcrlog.keys import SigningKey
 from pcrlog.proof import Proof
 from pcrlog.request import encode
@@ -151,6 +152,35 @@ def test_a_signal_ends_it_in_order(
     until(lambda: not any(map(is_running, children)), "the end of all children")
     assert not is_heard(log.config.wake)
     assert not log.config.serving.exists()
+
+
+def test_who_waits_when_it_ends_is_answered_and_what_was_promised_is_decided(
+    log: Log, acme: Party, start: Callable[..., Served]
+) -> None:
+    served = start()
+    sequencer = served.sequencer
+    os.kill(sequencer, signal.SIGSTOP)
+    answers: list[int] = []
+    envelopes = [acme.release(i, f"{i}.0.0") for i in range(1, 5)]
+    threads = [
+        threading.Thread(
+            target=lambda one=one: answers.append(served.submit(one, "?wait=3")[0])
+        )
+        for one in envelopes
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: json.loads(served.ask("GET", "/healthz")[1])["waiting"] == 4, "rows")
+    served.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(SECONDS)
+    os.kill(sequencer, signal.SIGCONT)
+    assert answers == [202] * 4
+    assert served.wait() == (0, "")
+    log.sequence()
+    with log.snapshot() as snapshot:
+        found = [snapshot.decision(sha256(one)) for one in envelopes]
+    assert all(one is not None and one.index is not None for one in found)
 
 
 def test_a_signal_to_all_of_them_at_once_ends_it_in_order_too(

@@ -1,7 +1,9 @@
 """Reading the log: one moment a snapshot, and no more connections than questions."""
 
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +144,41 @@ def test_a_database_that_is_not_a_logs_is_an_error_and_not_believed(
         database.execute("delete from checkpoint")
         with pytest.raises(LookupError, match="fsck"):
             Snapshot(database, 2).published()
+
+
+def test_the_wal_does_not_grow_for_ever_though_somebody_always_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("log_server.sqlite_engine._WAL_PAGES", 200)
+    engine = SqliteEngine(tmp_path / "some.db")
+    engine.create("create table one (id integer primary key, text blob);")
+    database = engine.connect(read_only=False, large=True)
+    end = threading.Event()
+
+    def read(number: int) -> None:
+        # One after the other, each while another reads.
+        time.sleep(0.005 * number)
+        while not end.is_set():
+            with engine.snapshot() as reader:
+                reader.execute("select count(*) from one").fetchone()
+                time.sleep(0.015)
+
+    threads = [threading.Thread(target=read, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(40):
+            for _ in range(5):
+                with database.transaction():
+                    database.execute(
+                        "insert into one (text) values (?)", (b"x" * 40_000,)
+                    )
+            database.tidy()
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+    wal = (tmp_path / "some.db-wal").stat().st_size
+    database.close()
+    engine.close()
+    assert wal < 4 << 20, "all that was written is 8 MB"

@@ -214,6 +214,17 @@ class TestConflict:
         monkeypatch.setattr("log_server.admission._LOOKED_AT", 1)
         assert refusal(log, acme.release(3)) == "conflict"
 
+    def test_that_is_so_of_few_that_are_large_too(
+        self, log: Log, acme: Party, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.accept(acme.release(1))
+        log.accept(acme.revocation(1))
+        read = len(acme.release(1)) + len(acme.revocation(1))
+        monkeypatch.setattr("log_server.admission._BYTES_LOOKED_AT", read)
+        assert log.accept(acme.release(2))
+        monkeypatch.setattr("log_server.admission._BYTES_LOOKED_AT", read - 1)
+        assert refusal(log, acme.release(3)) == "conflict"
+
 
 class TestRevocation:
     def test_it_names_an_own_earlier_release_exactly(

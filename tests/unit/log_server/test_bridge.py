@@ -20,6 +20,7 @@ from log_server.bridge import ENTRIES, Bridge
 from pcrlog import limits
 
 if TYPE_CHECKING:
+    from log_server.replies import Reply
     from log_server.services import Services
 
 JSON = "application/json"
@@ -192,6 +193,40 @@ def test_a_body_that_does_not_come_is_408(
     assert served._room.held() == 0
 
 
+@pytest.mark.parametrize("end", ["cancelled", "broken"])
+def test_whatever_ends_a_request_gives_its_room_back(served: Bridge, end: str) -> None:
+    class Broken(Transport):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"xxxx"
+            raise LookupError
+
+    async def run() -> None:
+        transport = Transport([b"xxxx"], stalls=True)
+        if end == "broken":
+            transport = Broken()
+        task = asyncio.create_task(served.answer(sized(100), transport))
+        if end == "cancelled":
+            await asyncio.sleep(0.05)
+            task.cancel()
+        await task
+
+    with pytest.raises((asyncio.CancelledError, LookupError)):
+        asyncio.run(run())
+    assert served._room.held() == 0
+
+
+def test_an_answer_for_a_loop_that_is_gone_is_dropped(served: Bridge) -> None:
+    replies: list[Reply] = []
+
+    async def leave() -> None:
+        replies.append(served._expect())
+        replies.append(served._expect())
+
+    asyncio.run(leave())
+    for reply in replies:
+        reply.deliver((200, [], b""))
+
+
 def test_a_body_may_take_longer_as_long_as_it_comes(
     served: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +281,8 @@ def test_refusals_are_counted(served: Bridge, app: Flask) -> None:
     text = app.test_client().get("/metrics").text
     assert 'pcrlog_bodies_refused_total{problem="too-large"} 1.0' in text
     assert "pcrlog_bodies_bytes 0.0" in text
+    labels = 'method="POST",route="/api/v1/entries",status="413"'
+    assert f"pcrlog_requests_total{{{labels}}} 1.0" in text
 
 
 # --- who answers ----------------------------------------------------------------------
@@ -300,6 +337,11 @@ def test_questions_are_answered_in_a_thread_and_submissions_through_the_loop(
     sent = bring(served, sized(4), Transport([b"junk"]))
     assert sent.slug == "malformed"
     assert sent.thread == "MainThread"
+
+
+def test_a_query_beyond_latin_1_is_refused_as_any_other(served: Bridge) -> None:
+    found = ask(served, Scope("GET", "/api/v1/lookup", {}, "key=\u20ac"), Transport())
+    assert found.slug == "parameter"
 
 
 def test_paths_and_headers_come_as_wsgi_has_them(served: Bridge) -> None:

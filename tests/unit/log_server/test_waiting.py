@@ -115,6 +115,54 @@ class TestWatcher:
         monkeypatch.undo()
         assert Asked(watcher)(lambda now: now.committed.size == 2, 5)
 
+    def test_a_sequencer_of_which_nothing_can_be_known_ends_the_waiting_not_the_thread(
+        self, store: Store
+    ) -> None:
+        asked: list[bool] = []
+
+        def is_alive() -> bool:
+            asked.append(True)
+            if len(asked) == 1:
+                raise LookupError
+            return True
+
+        watcher = Watcher(store, is_alive)
+        with pytest.raises(LookupError):
+            Asked(watcher, close=False)(lambda _now: False, 30)
+        assert Asked(watcher)(lambda now: now.committed.size == 2, 5)
+
+    def test_whoever_cannot_be_told_is_passed_over(self, store: Store) -> None:
+        watcher = Watcher(store, lambda: True)
+
+        def fail(*_what: object) -> bool:
+            raise LookupError
+
+        watcher.ask(fail, fail, 5)  # type: ignore[arg-type] # it never returns
+        for _ in range(3):
+            asked = Asked(watcher, close=False)
+            assert asked(lambda now: now.committed.size == 2, 5)
+        watcher.close()
+
+    def test_whoever_waits_is_told_though_the_last_look_fails(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watcher = Watcher(store, lambda: True)
+        began, came = threading.Event(), queue.SimpleQueue[Exception]()
+
+        def question(_now: Moment, _last: bool) -> bool:  # noqa: FBT001 - as it is asked
+            began.set()
+            return False
+
+        def fail(_store: Store) -> object:
+            message = "disk I/O error"
+            raise sqlite3.OperationalError(message)
+
+        watcher.ask(question, came.put, 30)
+        assert began.wait(10)
+        monkeypatch.setattr(Store, "committed", fail)
+        watcher.close()
+        assert isinstance(came.get(timeout=10), sqlite3.OperationalError)
+
     def test_whoever_waits_at_the_end_is_asked_once_more(self, store: Store) -> None:
         watcher = Watcher(store, lambda: True)
         lasts: list[bool] = []
