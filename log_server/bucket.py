@@ -8,6 +8,9 @@ another took its place. So every put has a condition, which the store checks:
     checkpoint   If-Match: <ETag seen>  replaced only as it was last seen; the first one
                                         If-None-Match: *, too
 
+A store that took the second put of two with such a condition would be overwritten by
+whoever slept. So before the first put it is tried out, on an object of its own.
+
 A condition may fail though the put before it was our own, whose answer was lost: what
 stands is read, and if it is what was to be put, all is well.
 
@@ -33,7 +36,7 @@ from log_server.headers import BINARY, IMMUTABLE, NO_CACHE, TEXT
 from log_server.shelf import CHECKPOINT, GROUP, OvertakenError, Read
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import printable
-from pcrlog.errors import PcrlogError, VerificationError
+from pcrlog.errors import PcrlogError, UsageError, VerificationError
 from pcrlog.note import UnverifiedNote
 from pcrlog.tiles import Tile
 
@@ -48,6 +51,11 @@ _RETRIES, _RETRY = 3, timedelta(seconds=15)
 _WORDS = 300
 _SWEEPS = 1024
 """Full tiles whose partial ones are to go; what is beyond stays, and costs space."""
+_TRIED = "conditions"
+"""What conditions are tried out on; nobody reads it."""
+_WORDS_TRIED = b"pcrlog tries here whether this store compares before it replaces.\n"
+_TRIES = 3
+_NO_TAG = f'"{"0" * 32}"'
 _AS_TILE = {"Content-Type": BINARY, "Cache-Control": IMMUTABLE}
 _AS_CHECKPOINT = {"Content-Type": TEXT, "Cache-Control": NO_CACHE}
 
@@ -92,6 +100,7 @@ class BucketShelf:
         )
         self._pool = ThreadPoolExecutor(_AT_ONCE, "bucket")
         self._repairing = repairing
+        self._tried = False
         # The ETag of the checkpoint that the next one may replace.
         self._seen: str | None = None
         self._outgrown: deque[str] = deque(maxlen=_SWEEPS)
@@ -119,7 +128,9 @@ class BucketShelf:
         Raises:
             OvertakenError: another one is shown.
             BucketError: it cannot be put.
+            UsageError: see `_require_conditions`.
         """
+        self._require_conditions()
         mode: PutMode = "create" if self._seen is None else {"e_tag": self._seen}
         tag = self._put(CHECKPOINT, note, mode, _AS_CHECKPOINT)
         if tag is None:
@@ -146,8 +157,10 @@ class BucketShelf:
         Raises:
             VerificationError: one stands with other bytes.
             BucketError: one cannot be put; others may stand.
+            UsageError: see `_require_conditions`.
         """
         del ahead
+        self._require_conditions()
         todo = iter(tiles)
         while group := list(islice(todo, GROUP)):
             futures = [self._pool.submit(self._put_tile, *one) for one in group]
@@ -208,6 +221,44 @@ class BucketShelf:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
+
+    # --- conditions ------------------------------------------------------------------
+
+    def _require_conditions(self) -> None:
+        """Try out whether the store heeds them; once.
+
+        Raises:
+            UsageError: it does not.
+            BucketError: it cannot be found out.
+        """
+        if self._tried:
+            return
+        # If it stands already, the condition was heeded.
+        if self._try("create") and self._try("create"):
+            self._refuse("If-None-Match")
+        if self._try({"e_tag": _NO_TAG}) or not self._is_replaced():
+            self._refuse("If-Match")
+        self._tried = True
+
+    def _try(self, mode: "PutMode") -> str | None:
+        return self._put(_TRIED, _WORDS_TRIED, mode, _AS_CHECKPOINT)
+
+    def _is_replaced(self) -> bool:
+        """Whether a put with the right ETag is taken: weak ones are never right."""
+        for _ in range(_TRIES):
+            _, tag = self._get_tagged(_TRIED)
+            if tag is None or self._try({"e_tag": tag}):
+                return tag is not None
+            # Perhaps another sequencer tries it out, too.
+        return False
+
+    def _refuse(self, condition: str) -> None:
+        message = (
+            f"{self._url}: the store does not heed {condition}, so it cannot be used: a"
+            " sequencer that slept would put an older checkpoint over a newer one."
+            " Nothing was put"
+        )
+        raise UsageError(message)
 
     # --- requests --------------------------------------------------------------------
 

@@ -10,6 +10,10 @@ new to it; what it answers says where it stands:
 
 Two quorums of a log's witnesses need not meet: one of three is a quorum, and so is
 another one. So `quorum_of` is what must be heard to know that no quorum has seen more.
+
+All that is worth nothing if these are not whom the log asks: then it finds its quorum
+elsewhere. A log shows nothing that a quorum has not cosigned, so a quorum of these must
+have seen what was shown; how many have not, they say themselves.
 """
 
 import time
@@ -18,12 +22,15 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from log_server.config import Member, Quorum
+from log_server.config import Config, Member, Quorum
 from log_server.couriers import Courier
-from log_server.store import CheckpointRow
+from log_server.shelf import CHECKPOINT
+from log_server.shelves import open_shelf
+from log_server.store import CheckpointRow, Snapshot
 from log_server.verdicts import Cosigned, Elsewhere, Failed, Verdict, judge
 from log_server.witnesses import TIMEOUTS, ContradictedError, QuorumError
-from pcrlog.errors import TransportError
+from pcrlog.checkpoint import open_checkpoint
+from pcrlog.errors import TransportError, UsageError
 from pcrlog.note import UnverifiedNote
 from pcrlog.witness import AddCheckpoint
 
@@ -50,20 +57,25 @@ def quorum_of(asked: Quorum) -> int:
     return max(asked.quorum, len(asked.members) - asked.quorum + 1)
 
 
-def hear(asked: Quorum, row: CheckpointRow, clock: Callable[[], int]) -> Heard:
+def hear(
+    asked: Quorum, row: CheckpointRow, published: int, clock: Callable[[], int]
+) -> Heard:
     """Hear from the witnesses whether a checkpoint is the newest that there is.
 
     Args:
         asked: the witnesses.
         row: the newest checkpoint that is here, signed.
+        published: leaves of the newest one that is known to have been shown.
         clock: unix seconds.
 
     Raises:
         ContradictedError: one of them has seen more, or another history.
         QuorumError: too few of them answer.
+        UsageError: they are not whom the log asks.
     """
     verdicts = _ask(asked, row, clock)
     _require_none_ahead(verdicts, row)
+    _require_asked(verdicts, asked, published)
     names = tuple(
         member.key.name
         for member, verdict in verdicts
@@ -115,6 +127,33 @@ def _ask(
     return [(one, found.get(one, silent)) for one in asked.members]
 
 
+def require_all_shown(config: Config, snapshot: Snapshot) -> None:
+    """What a bucket shows outlives the machine that put it there, and has to be here.
+
+    Raises:
+        ContradictedError: it is not.
+        BucketError: the bucket cannot be asked.
+    """
+    if not config.publishing.at.startswith("s3://"):
+        return
+    shelf = open_shelf(config, lambda: None)
+    try:
+        shown = shelf.shown()
+    finally:
+        shelf.close()
+    if shown is None:
+        return
+    checkpoint = open_checkpoint(UnverifiedNote.parse(shown), config.vkey())
+    row = snapshot.checkpoint_of_size(checkpoint.size)
+    if row is None or row.root != checkpoint.root:
+        message = (
+            f"{shelf.where}{CHECKPOINT} shows {checkpoint.size} leaves, and"
+            f" {snapshot.size} are here: going on would fork the log. Take what is"
+            " there: pcrlog-server standby DIR ITS_URL --poll 0, then promote again"
+        )
+        raise ContradictedError(message)
+
+
 def _require_none_ahead(
     verdicts: list[tuple[Member, Verdict]], row: CheckpointRow
 ) -> None:
@@ -137,3 +176,22 @@ def _require_none_ahead(
         if isinstance(verdict, Failed) and verdict.alarm:
             message = f"witness {member.key.name}: {verdict.problem}"
             raise ContradictedError(message)
+
+
+def _require_asked(
+    verdicts: list[tuple[Member, Verdict]], asked: Quorum, published: int
+) -> None:
+    """A quorum has seen what was shown, if those who say nothing have."""
+    without = [
+        member.key.name
+        for member, verdict in verdicts
+        if isinstance(verdict, Elsewhere) and verdict.size < published
+    ]
+    if len(asked.members) - len(without) < asked.quorum:
+        message = (
+            f"{published} leaves were shown, and {', '.join(without)} did not see them:"
+            " these are not the witnesses that the log asks, or they have lost what"
+            " they knew. They would fence nobody off. Nothing was changed: name those"
+            " with which the log ran last by --settings log.toml"
+        )
+        raise UsageError(message)

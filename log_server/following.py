@@ -24,11 +24,13 @@ from log_server.config import Config
 from log_server.direct import exclusively
 from log_server.sources import Database, source
 from log_server.standby import BehindError, Standby, Told
+from log_server.standby_folder import load_standby
 from pcrlog.errors import (
     InconsistencyError,
     PcrlogError,
     TransportError,
     UncheckedError,
+    UsageError,
 )
 from pcrlog.reader import Fetch
 from pcrlog.tiles import FULL
@@ -141,10 +143,11 @@ class _Following:
         Raises:
             InconsistencyError: the log contradicts itself.
             BehindError: the source has shown less for too long.
+            UsageError: it was promoted half-way.
         """
         try:
             self.take(fetch)
-        except InconsistencyError:
+        except (InconsistencyError, UsageError):
             raise
         except BehindError as error:
             now = time.monotonic()
@@ -178,10 +181,13 @@ def follow(
     Raises:
         InconsistencyError: the log contradicts itself.
         BehindError: the source shows less than is here.
+        UsageError: it is no standby any more.
         PcrlogError: with one look only: it brought nothing.
     """
     ending = _Ending()
     with ending.listening(), exclusively(config), source(where) as fetch:
+        # It may have been promoted before the lock was ours.
+        load_standby(config.directory)
         following = _Following(config, say, told, ending)
         try:
             following.standby.finish()

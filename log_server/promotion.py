@@ -19,9 +19,8 @@ Index monitors are not asked: they read the log where it is served, which it is 
 It may be killed at any moment and run again. What it does not touch is public/.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -30,18 +29,18 @@ from log_server.clock_check import ClockCheck
 from log_server.config import SETTINGS, STANDBY, Config, Settings
 from log_server.databases import log_database
 from log_server.direct import exclusively, read_log_key
-from log_server.fencing import Heard, hear, quorum_of
+from log_server.fencing import hear, quorum_of, require_all_shown
 from log_server.ledger import Ledger
 from log_server.progress import Progress
 from log_server.repair import place
-from log_server.requeueing import Requeued, requeue
+from log_server.requeueing import Requeued, requeue, require_readable
 from log_server.sequencer import sequence
-from log_server.standby import Standby, Told
-from log_server.standby_folder import following, read_settings
+from log_server.standby import NEW_STANDBY, Standby, Told, has_own_seal
+from log_server.standby_folder import following, load_standby, read_settings
 from log_server.store import CheckpointRow
-from log_server.witnesses import Cosigners, Patience
+from log_server.witnesses import ContradictedError, Cosigners, Patience
 from pcrlog.errors import UsageError, VerificationError
-from pcrlog.note import NoteSigner
+from pcrlog.note import NoteSigner, UnverifiedNote
 
 Clock = Callable[[], int]
 
@@ -89,30 +88,35 @@ def promote(
 
     Raises:
         UsageError: no key, or no witnesses and `fence`.
-        ContradictedError: a witness has seen what is not here.
+        ContradictedError: a witness has seen, or a bucket shows, what is not here.
         UncheckedError: too few witnesses answer.
     """
     if settings is not None:
         config = Config(config.directory, read_settings(settings))
     with exclusively(config):
+        # It may have been promoted before the lock was ours.
+        load_standby(config.directory)
         signer = _signer(config)
         _require_fence(config.settings, fence=fence)
+        if intake is not None:
+            require_readable(config, intake)
         if settings is not None:
             place(config.directory / STANDBY, settings)
         _finish(config, told)
         ledger = Ledger(log_database(config), signer.public)
         try:
+            require_all_shown(config, ledger.snapshot())
             signed = _sign(ledger, signer, told)
-            heard = _fence(config, ledger, signer, clock) if fence else None
+            names = _fenced(config, ledger, signer, clock) if fence else ()
             snapshot = ledger.snapshot()
             leaves, published = snapshot.size, snapshot.published_size()
         finally:
             ledger.close()
         requeued = Requeued() if intake is None else requeue(config, intake, clock)
-        following(config).unlink(missing_ok=True)
         # Last: until here it is a standby, and promoted again.
         (config.directory / STANDBY).replace(config.directory / SETTINGS)
-    names = () if heard is None else heard.names
+        # Behind it: it tells that a standby has a seal of its own (`has_own_seal`).
+        following(config).unlink(missing_ok=True)
     return Promoted(leaves, published, signed, names, requeued)
 
 
@@ -156,13 +160,14 @@ def _finish(config: Config, told: Told) -> None:
 
 def _sign(ledger: Ledger, signer: NoteSigner, told: Told) -> int:
     """Sign what was signed before, and is known here by its tree alone."""
-    rows = list(ledger.snapshot().unsigned())
-    todo: Iterator[CheckpointRow] = iter(rows)
-    done = 0
-    while group := list(islice(todo, _ROWS)):
+    newest = ledger.snapshot().checkpoint()
+    last = 0 if newest is None else newest.batch
+    done = after = 0
+    # A log of many years has more of them than fit into memory.
+    while group := ledger.snapshot().unsigned(after, _ROWS):
         ledger.sign((row.batch, _signed(signer, row)) for row in group)
-        done += len(group)
-        told("checkpoints signed", done, len(rows))
+        done, after = done + len(group), group[-1].batch
+        told("checkpoints looked at", after, last)
     return done
 
 
@@ -173,17 +178,36 @@ def _signed(signer: NoteSigner, row: CheckpointRow) -> bytes:
 # --- the fence ------------------------------------------------------------------------
 
 
-def _fence(config: Config, ledger: Ledger, signer: NoteSigner, clock: Clock) -> Heard:
-    """Hear the witnesses, then have them cosign a seal that nobody else can have."""
-    newest = ledger.snapshot().checkpoint()
+def _fenced(
+    config: Config, ledger: Ledger, signer: NoteSigner, clock: Clock
+) -> tuple[str, ...]:
+    try:
+        return _fence(config, ledger, signer, clock)
+    except ContradictedError as error:
+        if not has_own_seal(config, ledger.snapshot().checkpoint()):
+            raise
+        message = (
+            f"{error}. This standby has signed a seal that others do not have:"
+            f" {NEW_STANDBY}, of what is shown or of the dead machine's disk, and"
+            " promote that"
+        )
+        raise ContradictedError(message) from error
+
+
+def _fence(
+    config: Config, ledger: Ledger, signer: NoteSigner, clock: Clock
+) -> tuple[str, ...]:
+    """Hear the witnesses, then have them cosign a seal; the names of those who did."""
+    snapshot = ledger.snapshot()
+    newest = snapshot.checkpoint()
     witnesses = config.settings.witnesses
     if newest is None or witnesses is None:
         message = "nothing to fence"
         raise VerificationError(message)
-    heard = hear(witnesses, newest, clock)
+    heard = hear(witnesses, newest, snapshot.published_size(), clock)
     if newest.frozen:
         # Nobody can sign a leaf after the last one.
-        return heard
+        return heard.names
     check = ClockCheck(clock, config.clock_confirmed, vouched=heard.cosigned)
     progress = Progress.load(ledger.snapshot())
     now = check(progress.time)
@@ -206,7 +230,8 @@ def _fence(config: Config, ledger: Ledger, signer: NoteSigner, clock: Clock) -> 
     )
     try:
         ledger.append(batch, note)
-        cosign(note, ledger.snapshot().node)
+        lines = cosign(note, ledger.snapshot().node)
     finally:
         cosign.close()
-    return heard
+    signed = UnverifiedNote.parse(note + "".join(f"{one}\n" for one in lines).encode())
+    return tuple(line.name for line in signed.lines[1:])

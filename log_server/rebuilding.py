@@ -33,8 +33,8 @@ from pcrlog.seal import Seal
 from pcrlog.tiles import FULL, MAX_ENTRY, Tile, encode_bundle, parse_bundle
 
 _BUNDLE = FULL * (MAX_ENTRY + 2)
-_GROUP = 64
-"""Bundles written at once."""
+_GROUP, _GROUP_BYTES = 64, 32 << 20
+"""Bundles written at once, and so many bytes: a source may send full ones."""
 _TIDY_AFTER = 128
 """Batches, as in the sequencer."""
 
@@ -51,6 +51,11 @@ class RootError(VerificationError):
 def unsigned(checkpoint: Checkpoint) -> bytes:
     """A checkpoint's note before the log's key is there: no signature line yet."""
     return f"{checkpoint.text()}\n".encode()
+
+
+def is_unsigned(note: bytes) -> bool:
+    """Whether a note is one of `unsigned`."""
+    return note.endswith(b"\n\n")
 
 
 # --- the files ------------------------------------------------------------------------
@@ -112,7 +117,9 @@ class Copying:
                 for entry in entries[tree.size - FULL * tile.index :]:
                     tree.append(leaf_hash(entry))
                 self.told(tree.size, checkpoint.size)
-                if len(files) >= _GROUP or tree.size == checkpoint.size:
+                held = sum(map(len, files.values()))
+                is_last = tree.size == checkpoint.size
+                if len(files) >= _GROUP or held >= _GROUP_BYTES or is_last:
                     placer.write(files)
                     placer.name(files)
                     files.clear()
@@ -190,6 +197,9 @@ class Rebuilding:
     def _append(self, rows: list[Waiting], leaf: bytes, sign: Sign) -> None:
         progress, seal = self.progress, Seal.parse(leaf)
         first = progress.tree.size
+        if progress.frozen:
+            message = f"entry {first}: the log ended before it, and nothing follows"
+            raise VerificationError(message)
         batch = sequence(
             self._ledger.snapshot(),
             progress,

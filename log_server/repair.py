@@ -20,7 +20,7 @@ from log_server.comparison import Comparison
 from log_server.config import Config
 from log_server.cutting import cut
 from log_server.databases import log_database
-from log_server.direct import exclusively
+from log_server.direct import alone
 from log_server.fsck import check_database, note_of
 from log_server.lease import LockedError
 from log_server.placing import Placer
@@ -28,6 +28,7 @@ from log_server.shelf import CHECKPOINT, Shelf
 from log_server.shelves import open_shelf
 from log_server.store import CheckpointRow, Snapshot, Store
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
+from pcrlog.encoding import printable
 from pcrlog.errors import InconsistencyError, PcrlogError
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.tiles import Tile
@@ -77,7 +78,7 @@ def repair(
             done = Repaired(shelf.where, findings.leaves, wrong=findings.wrong)
             if not done.wrong and shelf.is_apart:
                 row = _row_shown(snapshot, vkey, shown, f"{shelf.where}{CHECKPOINT}")
-                _repair_files(config, snapshot, shelf, row, done)
+                _repair_files(config, snapshot, shelf, row, shown, done)
     return done
 
 
@@ -86,6 +87,7 @@ def _repair_files(
     snapshot: Snapshot,
     shelf: Shelf,
     row: CheckpointRow | None,
+    shown: bytes,
     done: Repaired,
 ) -> None:
     where = f"{shelf.where}{CHECKPOINT}"
@@ -101,14 +103,23 @@ def _repair_files(
     done.files += [tile.path() for tile in wrong]
     if row is None and published is not None:
         try:
-            with exclusively(config):
-                shelf.show(published[1])
-            done.files.append(CHECKPOINT)
+            with alone(config):
+                _show(shelf, shown, published[1], done)
         except LockedError:
             done.left.append(
                 f"{where}: a `serve` runs, and writes it with the next"
                 " checkpoint; or stop it, and repair again"
             )
+
+
+def _show(shelf: Shelf, seen: bytes, note: bytes, done: Repaired) -> None:
+    """Show a checkpoint in the place of what was `seen`, if that is still there."""
+    if (shelf.shown() or b"") == seen:
+        shelf.show(note)
+        done.files.append(CHECKPOINT)
+    else:
+        where = f"{shelf.where}{CHECKPOINT}"
+        done.left.append(f"{where}: it was written meanwhile; repair again")
 
 
 def write_tiles(snapshot: Snapshot, public: Path, tiles: Iterable[Tile]) -> list[str]:
@@ -139,8 +150,8 @@ def _row_shown(
     """The row of the checkpoint that is shown `where`; None: it is missing, or spoiled.
 
     Raises:
-        InconsistencyError: it is newer than log.db, or of another history. What it
-            says counts although its signature may be spoiled: to refuse too often
+        InconsistencyError: it is newer than log.db, or of another history or log. What
+            it says counts although its signature may be spoiled: to refuse too often
             costs a look, to refuse too seldom the log.
     """
     newest = snapshot.checkpoint()
@@ -150,6 +161,13 @@ def _row_shown(
         said = Checkpoint.parse(note.text)
     except PcrlogError:
         return None
+    # Of a note that was spoiled one of the two is right.
+    if said.origin != vkey.name and all(line.name != vkey.name for line in note.lines):
+        message = (
+            f"{where} is of {printable(said.origin)}, not of {vkey.name}: two logs"
+            " publish there. Let each have a place of its own; nothing was repaired"
+        )
+        raise InconsistencyError(message, ours=ours, theirs=shown)
     row = snapshot.checkpoint_of_size(said.size)
     try:
         open_checkpoint(note, vkey)

@@ -19,13 +19,19 @@ from log_server.databases import log_database
 from log_server.folder import FolderShelf
 from log_server.ledger import Ledger
 from log_server.publisher import Publisher
-from log_server.rebuilding import Copying, Rebuilding, RootError, unsigned
+from log_server.rebuilding import (
+    Copying,
+    Rebuilding,
+    RootError,
+    is_unsigned,
+    unsigned,
+)
 from log_server.repair import place
 from log_server.standby_folder import following
 from log_server.store import CheckpointRow, Decision
 from pcrlog import limits
 from pcrlog.checkpoint import Checkpoint, open_checkpoint
-from pcrlog.errors import InconsistencyError, VerificationError
+from pcrlog.errors import InconsistencyError, UsageError, VerificationError
 from pcrlog.evidence import bare_note
 from pcrlog.merkle import Node, Proof, prove_prefix, range_root
 from pcrlog.note import UnverifiedNote
@@ -34,6 +40,12 @@ from pcrlog.reader import Fetch
 _ROWS = 500
 Told = Callable[[str, int, int], None]
 """Is told what is done, and how many leaves of how many; may raise to end it."""
+
+
+NEW_STANDBY = (
+    "it is of no more use if another machine went on; make a new standby in another"
+    " folder"
+)
 
 
 class BehindError(VerificationError):
@@ -94,7 +106,15 @@ class Standby:
             BehindError: it has fewer leaves than are here.
             VerificationError: what came is not what was signed; nothing was taken.
             TransportError: nothing came.
+            UsageError: it was promoted half-way, and follows nobody any more.
         """
+        if has_own_seal(self._config, self.held):
+            message = (
+                "this standby was promoted half-way, and has a seal that the log has"
+                f" not shown: {NEW_STANDBY}; or, if no other machine went on, promote"
+                " this one again"
+            )
+            raise UsageError(message)
         note = fetch("checkpoint", limits.NOTE)
         checkpoint = open_checkpoint(UnverifiedNote.parse(note), self._vkey)
         if note == self._last:
@@ -189,20 +209,30 @@ class Standby:
     # --- what cannot be --------------------------------------------------------------
 
     def _kept(self) -> Signed | None:
-        """The newest checkpoint that was verified here, as the log signed it."""
+        """The newest checkpoint that was verified here, as the log signed it.
+
+        Somebody may have removed run/; log.db has it as well, once it is built.
+        """
         try:
             note = following(self._config).read_bytes()
         except FileNotFoundError:
-            return None
+            held = self.held
+            if held is None or is_unsigned(held.note):
+                return None
+            note = held.note
         return Signed(open_checkpoint(UnverifiedNote.parse(note), self._vkey), note)
 
     def _compare(self, checkpoint: Checkpoint, note: bytes) -> None:
         """Hold a checkpoint that is not larger against the leaves that are here."""
-        kept = self._kept()
-        if kept is None or checkpoint == kept.checkpoint:
+        kept, snapshot = self._kept(), self._ledger.snapshot()
+        if kept is not None and checkpoint == kept.checkpoint:
             return
-        size, node = kept.checkpoint.size, self._ledger.snapshot().node
+        size = snapshot.size if kept is None else kept.checkpoint.size
+        node = snapshot.node
         if checkpoint.size and checkpoint.root != range_root(0, checkpoint.size, node):
+            if kept is None:
+                message = f"the source shows another tree of {checkpoint.size} leaves"
+                raise RootError(message)
             proof: Proof = ()
             if checkpoint.size < size:
                 proof = prove_prefix(checkpoint.size, size, node)
@@ -235,3 +265,15 @@ class Standby:
             " of the two is the log, before anything else"
         )
         return InconsistencyError(message, ours=old.note, theirs=new.note)
+
+
+def has_own_seal(config: Config, held: CheckpointRow | None) -> bool:
+    """Whether `promote` has sealed here, and did not come to its end.
+
+    All that a standby takes is kept in run/following before it is built.
+    """
+    path = following(config)
+    if held is None or not path.is_file():
+        return False
+    kept = Checkpoint.parse(UnverifiedNote.parse(path.read_bytes()).text)
+    return held.size > kept.size

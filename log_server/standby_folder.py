@@ -73,15 +73,16 @@ def make_standby(
     if directory.exists() and any(directory.iterdir()):
         message = f"{directory} is not empty; a standby begins in a folder of its own"
         raise UsageError(message)
-    # Made under another name: killed half-way, it is made again.
-    new = directory.with_name(f".{directory.name}.new")
+    # Made under another name: killed half-way, it is made again. "." has no name.
+    whole = directory.resolve()
+    new = whole.with_name(f".{whole.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     config = Config(new, parsed)
     make_folders(config)
     create_databases(config, vkey)
     write_new(new / "log.vkey", f"{vkey}\n".encode())
     write_new(new / STANDBY, settings or parsed.toml())
-    new.replace(directory)
+    new.replace(whole)
     return Config(directory, parsed)
 
 

@@ -247,11 +247,17 @@ class Snapshot:
                 return
             after = rows[-1][1]
 
-    def unsigned(self) -> Iterator[CheckpointRow]:
-        """The checkpoints of a standby that the log's key has still to sign."""
-        sql = f"select {_CHECKPOINT} where note like ? order by batch"
-        for row in self._database.execute(sql, ("%\n\n",)):
-            yield _checkpoint(row)
+    def unsigned(self, after: int, most: int) -> list[CheckpointRow]:
+        """Checkpoints that the log's key has still to sign, of a standby.
+
+        At most `most`, behind the batch `after`.
+        """
+        rows = self._database.execute(
+            f"select {_CHECKPOINT} where batch > ? and note like ?"
+            " order by batch limit ?",
+            (after, "%\n\n", most),
+        )
+        return [_checkpoint(row) for row in rows.fetchall()]
 
     def published(self) -> tuple[CheckpointRow, bytes] | None:
         """The checkpoint that /checkpoint shows, and its cosigned note."""

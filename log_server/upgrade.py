@@ -22,7 +22,7 @@ from pathlib import Path
 
 from log_server import sqlite_engine
 from log_server.config import Config
-from log_server.direct import exclusively
+from log_server.direct import alone
 from log_server.disk import fault_of
 from log_server.schema import VERSION
 from log_server.sqlite_engine import version_of
@@ -104,6 +104,7 @@ def upgrade(
 
     Raises:
         UsageError: this pcrlog does not know a version, or the database is PostgreSQL.
+        LockedError: somebody else writes it.
         DiskError: there is no room for the copies; the files are as they were.
     """
     if config.settings.database is not None:
@@ -113,7 +114,7 @@ def upgrade(
         message = f"this pcrlog knows the schemas 1 to {VERSION}, not {to}"
         raise UsageError(message)
     changes: list[Change] = []
-    with exclusively(config):
+    with alone(config):
         found = {name: _stated(config.directory / name) for name in _FILES}
         for name, version in found.items():
             if version > VERSION:
@@ -135,6 +136,10 @@ def upgrade(
 
 def _stated(path: Path) -> int:
     with closing(_open(path)) as connection:
+        sql = "select count(*) from sqlite_schema where type = 'table' and name = ?"
+        if connection.execute(sql, (path.stem,)).fetchone() != (1,):
+            message = f"{path} is no {path.name} of a log: it has no table {path.stem}"
+            raise UsageError(message)
         return version_of(connection)
 
 
@@ -189,5 +194,7 @@ def _run(connection: sqlite3.Connection, name: str, before: int, after: int) -> 
         connection.execute(f"pragma user_version = {after}")
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        # A full disk has made SQLite do it already.
+        if connection.in_transaction:
+            connection.execute("rollback")
         raise

@@ -8,7 +8,7 @@ import pytest
 from log_server.bucket import BucketError, BucketShelf
 from log_server.disk import fault_of
 from log_server.shelf import OvertakenError
-from pcrlog.errors import VerificationError
+from pcrlog.errors import UsageError, VerificationError
 from pcrlog.tiles import Tile
 from tests.support.bucket_server import BucketServer, Gate, Seen
 
@@ -73,11 +73,27 @@ def test_the_server_checks_conditions_and_each_put_has_one(
     conditions = [
         (one.headers.get("if-match"), one.headers.get("if-none-match"))
         for one in gate.seen
-        if one.method == "PUT"
+        if one.method == "PUT" and not one.path.endswith("/conditions")
     ]
     [tag, *_] = [match for match, _ in conditions if match]
     assert conditions == [(None, "*"), (None, "*"), (tag, None)]
     assert shelves().shown() == b"second"
+
+
+@pytest.mark.parametrize("deed", ["careless", "weak"])
+def test_a_store_that_does_not_compare_is_refused_before_anything_is_put(
+    shelves: Callable[..., BucketShelf], gate: Gate, deed: str
+) -> None:
+    """Else one that slept would put its older checkpoint over a newer one."""
+    older = shelves()
+    older.show(b"first")
+    gate.rule = lambda _seen: deed  # type: ignore[assignment, return-value] # a deed
+    with pytest.raises(UsageError, match="cannot be used"):
+        shelves().put([(TILE, b"hashes")])
+    with pytest.raises(UsageError, match="cannot be used"):
+        shelves().show(b"late")
+    assert older.shown() == b"first"
+    assert older.read([TILE.path()]) == [None]
 
 
 def test_a_publisher_that_slept_cannot_replace_a_newer_checkpoint(
@@ -199,7 +215,7 @@ def test_a_bucket_that_fails_is_a_fault_of_the_disk_and_soon_told(
 def test_a_bucket_that_is_not_there_is_said(gate: Gate) -> None:
     shelf = BucketShelf("s3://never-made", gate.url, "us-east-1")
     assert shelf.shown() is None
-    with pytest.raises(BucketError, match="s3://never-made/checkpoint"):
+    with pytest.raises(BucketError, match="s3://never-made/"):
         shelf.show(b"note")
     shelf.close()
 

@@ -9,8 +9,10 @@ import pytest
 
 from log_server.config import SETTINGS, Config, Public
 from log_server.fsck import check
+from log_server.promotion import promote
 from log_server.repair import repair
 from log_server.shelf import OvertakenError
+from log_server.witnesses import ContradictedError
 from pcrlog.checkpoint import open_checkpoint
 from pcrlog.errors import InconsistencyError, VerificationError
 from pcrlog.note import UnverifiedNote
@@ -19,6 +21,7 @@ from pcrlog.tiles import tiles_of
 from pcrlog.transport import Client
 from tests.support.bucket_server import BucketServer, Gate, Seen
 from tests.unit.log_server.parties import Log, Party
+from tests.unit.log_server.standing_by import bring_key, look, promoted, standby_of
 from tests.unit.log_server.test_publisher import STEPS, Stopped, public, stop_at
 
 
@@ -238,6 +241,26 @@ def test_fsck_finds_what_is_wrong_in_the_bucket_and_repair_puts_it_right(
     wrong = check(log.config).wrong
     assert len(wrong) == 3
     assert all("cannot be read: the bucket fails" in words for words in wrong)
+
+
+def test_a_standby_that_is_behind_the_bucket_stays_one(
+    log: Log, acme: Party, lying: Bucket, tmp_path: Path
+) -> None:
+    """Without witnesses, too: what was shown there has to be here."""
+    source = f"http://127.0.0.1:{lying.server.port}{lying.path}"
+    standby = standby_of(log, tmp_path / "standby")
+    look(standby, Client(source))
+    bring_key(log, standby)
+    log.accept(acme.release())
+    with pytest.raises(ContradictedError, match=r"shows 6 leaves, and 4 are here"):
+        promote(standby, log.clock, fence=False)
+    look(standby, Client(source))
+    new, done = promoted(log, standby, fence=False)
+    assert done.leaves == 6
+    assert new.accept(acme.release(2, "2.0.0")) == 6
+    assert shown_size(log, lying) == 8
+    with pytest.raises(InconsistencyError, match="old copy"):
+        log.sequence()
 
 
 def test_readers_have_the_bucket_s_own_url(

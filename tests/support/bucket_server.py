@@ -36,8 +36,10 @@ _SIGNED = (
     " SignedHeaders=host, Signature=00"
 )
 
-Deed = Literal["pass", "refuse", "forbid", "hang", "cut", "lose"]
-"""Refuse: 503. Cut: no answer, nothing done. Lose: done, and no answer."""
+_CONDITIONS = {"if-match", "if-none-match"}
+Deed = Literal["pass", "refuse", "forbid", "hang", "cut", "lose", "careless", "weak"]
+"""Refuse: 503. Cut: no answer, nothing done. Lose: done, and no answer. Careless: done
+whatever its conditions say. Weak: with an ETag of which `If-Match` never holds."""
 
 
 class MotoAbsentError(Exception):
@@ -198,6 +200,10 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(_LONG if deed == "hang" else 0)
             self.close_connection = True
             return
+        if deed == "careless":
+            headers = {n: v for n, v in headers.items() if n not in _CONDITIONS}
+        if deed == "weak" and headers.get("if-match", "").startswith("W/"):
+            headers["if-match"] = '"never"'
         connection = http.client.HTTPConnection("127.0.0.1", self.to.port, timeout=30)
         with closing(connection):
             connection.request(self.command, self.path, body, headers)
@@ -209,7 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in {"connection", "transfer-encoding", "date"}:
-                self.send_header(name, value)
+                is_weak = deed == "weak" and name.lower() == "etag"
+                self.send_header(name, f"W/{value}" if is_weak else value)
         self.end_headers()
         self.wfile.write(data)
 

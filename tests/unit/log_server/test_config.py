@@ -162,6 +162,8 @@ def test_it_is_said_where_the_log_is_published(lines: str) -> None:
         'at = "folder"\nregion = "eu-central-1"',
         'at = "database"\nendpoint = "https://s3.example"',
         'at = "s3://bucket"\nendpoint = "s3.example"',
+        'at = "s3://bucket"\nendpoint = "https://user:secret@s3.example"',
+        'at = "s3://bucket"\nendpoint = "https://s3.example/?token=secret"',
         'at = "s3://bucket"\naccess_key = "secret"',
     ],
 )

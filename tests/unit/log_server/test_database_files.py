@@ -1,6 +1,7 @@
 """A log that is published in its database alone: no files, the same answers."""
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,49 @@ def test_answers_are_those_of_a_folder(
         app.extensions["pcrlog"].close()
     assert answers[0] == answers[1]
     assert len(answers[0]) > 6
+
+
+ODD = (
+    *("0", "0/0", "0/000.p", "0/000.p/0", "0/000.p/01", "0/000.p/256", "0/x000/000"),
+    *("0/../0/000", "0/.000.new", "-1/000", "1/000.p/3", "1/000", "7/000.p/1"),
+    *("63/000", "64/000", "0/999.p/255", "entries/002", "entries/002.p/255", ""),
+    *("0/x999/x999/x999/x999/x999/999", "entries/x999/x999/x999/x999/x999/999.p/1"),
+)
+
+
+def test_all_paths_and_methods_are_answered_as_from_a_folder(
+    folder_log: Log, acme: Party
+) -> None:
+    """Full tiles and grown ones, ETags, conditions, gzip, and what is no file."""
+    log = moved(folder_log)
+    back = msgspec.structs.replace(log.config.settings, public=None)
+    folder = dataclasses.replace(log, config=Config(log.config.directory, back))
+    apps = [create_app(one.config, clock=log.clock) for one in (folder, log)]
+    for i in range(9):
+        folder.queue(*(acme.release(1 + i % 4, f"{i}.{j}.0") for j in range(60)))
+        folder.sequence()
+        for app in apps:
+            # What is kept now is out of date afterwards, if it ever is.
+            app.test_client().get(f"/tile/entries/000.p/{len(public(folder))}")
+    paths = ["/checkpoint", "/checkpoint/", "/.checkpoint.new"]
+    paths += [f"/{path}" for path in public(folder)] + [f"/tile/{one}" for one in ODD]
+    for path, method, accepted in itertools.product(
+        paths, ("GET", "HEAD", "POST"), ("", "gzip")
+    ):
+        given = {"Accept-Encoding": accepted}
+        tag = ""
+        for _ in range(2):
+            found = [
+                app.test_client().open(
+                    path, method=method, headers={**given, "If-None-Match": tag}
+                )
+                for app in apps
+            ]
+            one, other = [(a.status, a.data, dict(a.headers)) for a in found]
+            assert one == other, (path, method, accepted)
+            tag = found[0].headers.get("ETag", "")
+    for app in apps:
+        app.extensions["pcrlog"].close()
 
 
 @pytest.mark.parametrize("point", STEPS)

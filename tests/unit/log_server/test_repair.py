@@ -11,6 +11,7 @@ from log_server.fsck import check
 from log_server.repair import repair
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.errors import InconsistencyError
+from pcrlog.note import NoteSigner
 from tests.unit.log_server.parties import Log, Party
 from tests.unit.log_server.test_fsck import edit, lose, spoil
 from tests.unit.log_server.test_publisher import public
@@ -110,6 +111,20 @@ def test_it_refuses_while_another_history_is_shown(whole: Log) -> None:
     (whole.config.public / "checkpoint").write_bytes(note)
     with pytest.raises(InconsistencyError):
         repair(whole.config)
+
+
+def test_it_leaves_the_checkpoint_of_another_log_alone(
+    whole: Log, tmp_path: Path
+) -> None:
+    """Two logs were told to publish in one place: the other one is there."""
+    other = Checkpoint("other.example/a", 10, bytes(32)).text()
+    note = bytes(NoteSigner("other.example/a", bytes(32)).sign(other))
+    shown = whole.config.public / "checkpoint"
+    shown.write_bytes(note)
+    before = public(whole)
+    with pytest.raises(InconsistencyError, match=r"is of other\.example/a"):
+        repair(whole.config)
+    assert public(whole) == before
 
 
 def test_beside_a_server_it_leaves_the_checkpoint_to_it(whole: Log) -> None:

@@ -140,6 +140,15 @@ def test_a_folder_is_made_whole_or_not_at_all(
         load_standby(tmp_path)
 
 
+def test_it_may_be_made_in_the_folder_where_one_is(
+    whole: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config = standby_of(whole, Path())
+    assert load_standby(tmp_path / "here").origin == config.origin
+
+
 def test_settings_of_another_log_are_refused(whole: Log, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"settings are of other\.example"):
         make_standby(
@@ -379,11 +388,11 @@ def _strike(
     original = getattr(found, name)
     left = [number]
 
-    def wrapped(*arguments: object) -> object:
+    def wrapped(*arguments: object, **named: object) -> object:
         left[0] -= 1
         if left[0] == -1 and not persisted:
             raise Killed
-        answer: object = original(*arguments)
+        answer: object = original(*arguments, **named)
         if left[0] == -1:
             raise Killed
         return answer

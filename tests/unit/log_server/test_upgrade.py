@@ -1,5 +1,7 @@
 """upgrade: a log of schema 1 goes to 2 and back, and nothing in it has changed."""
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +12,7 @@ import pytest
 from log_server import schema
 from log_server.app import create_app
 from log_server.config import Config
-from log_server.disk import DiskError
+from log_server.disk import DiskError, fault_of
 from log_server.fsck import check
 from log_server.schema import VERSION, schema_of
 from log_server.upgrade import STEPS, upgrade
@@ -218,6 +220,65 @@ def test_a_disk_without_room_for_the_copy_changes_nothing(
             upgrade(old.config)
     assert tables(old.config) == before
     assert not list(old.config.directory.glob("*schema-1*"))
+
+
+def test_it_waits_for_a_sequencer_that_finishes_its_batch(
+    old: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serve` was killed, and its lock is free: its sequencer writes still."""
+    monkeypatch.setattr("log_server.direct._FINISH_SECONDS", 0.1)
+    before = tables(old.config), columns(old.config)
+    descriptor = os.open(old.config.sequencing, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(UsageError, match="is locked"):
+        upgrade(old.config)
+    assert (tables(old.config), columns(old.config)) == before
+    os.close(descriptor)
+    upgrade(old.config)
+    assert stated(old.config) == [2, 2]
+
+
+def test_a_disk_that_fills_in_the_change_is_said_and_changes_nothing(
+    old: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has rolled back by itself then; there is nothing to roll back any more."""
+    before = tables(old.config), columns(old.config)
+
+    class Full(sqlite3.Connection):
+        def execute(self, *arguments: object) -> sqlite3.Cursor:
+            if arguments[0] == "commit":
+                super().execute("rollback")
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                error.sqlite_errorname = "SQLITE_FULL"
+                raise error
+            return super().execute(*arguments)  # type: ignore[arg-type] # as they came
+
+    real = sqlite3.connect
+
+    def connect(*arguments: object, **named: object) -> sqlite3.Connection:
+        return real(*arguments, factory=Full, **named)  # type: ignore[call-overload,no-any-return] # as they came
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            upgrade(old.config)
+    assert "the disk is full" in str(fault_of(caught.value))
+    assert (tables(old.config), columns(old.config)) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"rubbish" * 1000])
+def test_what_is_no_database_of_a_log_is_said_and_left_alone(
+    old: Log, data: bytes
+) -> None:
+    path = old.config.log_db
+    path.with_name("log.db-wal").unlink(missing_ok=True)
+    path.write_bytes(data)
+    with pytest.raises((UsageError, sqlite3.DatabaseError)) as caught:
+        upgrade(old.config)
+    assert isinstance(caught.value, UsageError) or fault_of(caught.value)
+    assert path.read_bytes() == data
+    assert stated(old.config)[0] == 0 if data == b"" else True
 
 
 # --- who serves what ------------------------------------------------------------------
