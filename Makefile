@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LOCKED := $(PIP_INSTALL) --require-hashes
 
 # Folders with code; some come later than others.
-CODE = $(wildcard pcrlog log_server monitor cli demo bench fuzz tools tests)
+CODE = $(wildcard pcrlog log_server monitor cli signing workbench demo bench fuzz tools tests)
 
 # --- set-up ---------------------------------------------------------------------------
 # Each stamp stands for one lock. It lies inside .venv, so that it goes when .venv goes.
@@ -57,7 +57,7 @@ DIR ?= log
 ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo serve bench bench-server fuzz storm test cov floor ci fmt lint types imports docs
+.PHONY: help demo serve bench bench-server fuzz storm cluster test cov floor ci fmt lint types imports docs
 .PHONY: cluster-if-possible fuzz-if-possible wheel lock setup clean
 
 help: ## List the targets
@@ -114,6 +114,9 @@ floor: $(DEV) ## Raise the coverage floor to what the last "make cov" measured
 storm: $(DEV) ## Kill a log at work, and audit it; ARGS='--kills 50 --seed 1' repeats one
 	@$(PY) -m tests.fault.storm $(ARGS)
 
+cluster: $(DEV) ## Strike a cluster, and audit it; ARGS='--faults 100 --seed 1' repeats one
+	@$(PY) -m tests.cluster.cluster $(ARGS)
+
 docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
 
@@ -165,9 +168,11 @@ lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 fo
 	"$$tmp/venv/bin/python" $(LOCKED) $(PIP_BINARY) -r requirements/lock.txt; \
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt; \
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/runtime.txt -o requirements/postgresql.txt; \
-	$(COMPILE) pyproject.toml --extra s3 -c requirements/runtime.txt -o requirements/s3.txt; \
+	for extra in s3 awskms gcpkms hsm hv; do \
+	  $(COMPILE) pyproject.toml --extra $$extra -c requirements/runtime.txt -o requirements/$$extra.txt; \
+	done; \
 	$(COMPILE) --group pyproject.toml:build -c requirements/runtime.txt -o requirements/build.txt; \
-	$(COMPILE) --group pyproject.toml:dev -c requirements/postgresql.txt -c requirements/s3.txt -c requirements/build.txt -o requirements/dev.txt; \
+	$(COMPILE) --group pyproject.toml:dev -c requirements/postgresql.txt -c requirements/s3.txt -c requirements/hsm.txt -c requirements/hv.txt -c requirements/build.txt -o requirements/dev.txt; \
 	$(COMPILE) requirements/fuzz.in -c requirements/runtime.txt -c requirements/build.txt -c requirements/dev.txt -o requirements/fuzz.txt; \
 	$(COMPILE) requirements/cluster.in -o requirements/cluster.txt; \
 	$(COMPILE) --group pyproject.toml:lock -o requirements/lock.txt; \

@@ -66,12 +66,18 @@ def commands() -> None:
     metavar="URI",
     help="An empty PostgreSQL database, postgresql://...; by default SQLite in DIR.",
 )
+@click.option(
+    "--log-key",
+    metavar="URI",
+    help="What signs for the log: exec:PUBLIC:COMMAND, hv:NAME; else a new key.",
+)
 @AS_JSON
 def init(
     directory: Path,
     origin: str,
     root_key: Path | None,
     database: str | None,
+    log_key: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -79,8 +85,17 @@ def init(
     from log_server.creation import create_log
     from pcrlog.encoding import encode_json
 
+    signer = None
+    if log_key is not None:
+        from signing import notes
+
+        signer = notes.of(origin, log_key)
     new = create_log(
-        directory, origin, root_key=root_key, clock=clock, database=database
+        *(directory, origin),
+        root_key=root_key,
+        clock=clock,
+        signer=signer,
+        database=database,
     )
     if as_json:
         shown = {

@@ -39,6 +39,8 @@ _LINE = 512
 _PLAIN = r"[!#-\[\]-~]+\Z"
 """Printable ASCII that needs no escape in TOML."""
 _DATABASE = rf"^postgres(ql)?://{_PLAIN}"
+_ENDPOINT = r"^https?://[A-Za-z0-9.:_/\[\]-]+\Z"
+"""Without user and password: it stands in messages."""
 _PUBLISHED_AT = (
     r"^(?:folder|database|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
     r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)\Z"
@@ -79,9 +81,7 @@ class Public(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     at: Annotated[str, Meta(max_length=_LINE, pattern=_PUBLISHED_AT)] = "folder"
-    endpoint: (
-        Annotated[str, Meta(max_length=_LINE, pattern=f"^https?://{_PLAIN}")] | None
-    ) = None
+    endpoint: Annotated[str, Meta(max_length=_LINE, pattern=_ENDPOINT)] | None = None
     region: Annotated[str, Meta(max_length=_LINE, pattern=f"^{_PLAIN}")] | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """An idle log seals this often, so that freshness can be told from silence."""
     min_publish_interval: Annotated[int, Meta(ge=0, le=3600)] = 0
     """At least this long between two checkpoints; witnesses have daily budgets."""
-    threads: Annotated[int, Meta(ge=4, le=4096)] = 128
+    threads: Annotated[int, Meta(ge=4, le=4096)] = 16
     """Questions answered at once; of submissions any number may wait."""
     most_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Statements that may wait for a decision; more are refused with 429."""

@@ -42,7 +42,7 @@ def create_log(
     *,
     root_key: Path | None,
     clock: Callable[[], int],
-    randomness: Callable[[int], bytes] = os.urandom,
+    signer: NoteSigner | None = None,
     database: str | None = None,
 ) -> NewLog:
     """Make the log `origin` in `directory`, which must be new or empty.
@@ -52,7 +52,7 @@ def create_log(
         origin: its name.
         root_key: where to write the registrar's root key; by default among the others.
         clock: unix seconds.
-        randomness: for the log's key.
+        signer: the log's key; by default a new one, in its folder of keys.
         database: of PostgreSQL, empty; by default SQLite in the folder.
 
     Raises:
@@ -68,7 +68,8 @@ def create_log(
         message = f"{directory} is not empty; a log begins in a folder of its own"
         raise UsageError(message)
     make_folders(config)
-    signer = NoteSigner(origin, randomness(_SEED_SIZE))
+    if signer is None:
+        signer = NoteSigner(origin, os.urandom(_SEED_SIZE))
     root, enrol = SigningKey.generate(), SigningKey.generate()
     root_path = config.keys / "registrar-root.key" if root_key is None else root_key
     write_secret(config.log_key, f"{signer.skey()}\n".encode())

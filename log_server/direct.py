@@ -31,6 +31,7 @@ from pcrlog.encoding import sha256
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.merkle import range_root
 from pcrlog.note import NoteSigner
+from signing import notes
 
 Clock = Callable[[], int]
 
@@ -48,6 +49,20 @@ def exclusively(config: Config) -> Iterator[None]:
     """
     config.lock.parent.mkdir(exist_ok=True)
     with _locked(config.lock, seconds=0):
+        yield
+
+
+@contextmanager
+def alone(config: Config) -> Iterator[None]:
+    """Hold the lock of the folder and that of the sequencer: nobody else writes.
+
+    A `serve` that was killed lets go of the first, while its sequencer still finishes
+    what it has begun.
+
+    Raises:
+        LockedError: a `serve` or another command holds one of them.
+    """
+    with exclusively(config), _locked(config.sequencing, _FINISH_SECONDS):
         yield
 
 
@@ -104,7 +119,7 @@ def open_sequencer(
         ContradictedError: log.db is behind what a witness cosigned.
         QuorumError: too few witnesses answer; what is committed stands.
     """
-    with _locked(config.sequencing, _FINISH_SECONDS), ExitStack() as stack:
+    with _locked(config.sequencing, _finishing(config, patience)), ExitStack() as stack:
         signer = read_log_key(config)
         ledger = Ledger(log_database(config), signer.public)
         stack.callback(ledger.close)
@@ -134,6 +149,15 @@ def open_sequencer(
         made = Sequencer(ledger, intake, publisher, signer, clock=check, step=step)
         stack.callback(made.close)
         yield made
+
+
+def _finishing(config: Config, patience: Patience) -> float:
+    """Seconds for another sequencer of this folder to end: it may outlive its `serve`.
+
+    With a lease only a `serve` waits for that; what a command wants, that one does.
+    """
+    by_command = patience.seconds < math.inf
+    return 0 if by_command and config.settings.database is not None else _FINISH_SECONDS
 
 
 def _waiting(config: Config, patience: Patience) -> Waiting:
@@ -181,13 +205,13 @@ def read_log_key(config: Config) -> NoteSigner:
 
 
 def read_key(path: Path) -> NoteSigner:
-    """The signing key in a file.
+    """The signing key in a file, or the one that it names (signing/notes.py).
 
     Raises:
         UsageError: it is missing, or no key.
     """
     try:
-        return NoteSigner.parse(path.read_text("ascii").strip())
+        return notes.parse(path.read_text("ascii").strip())
     except (OSError, UnicodeDecodeError) as error:
         message = f"cannot read the log's key: {error}"
         raise UsageError(message) from error

@@ -21,11 +21,12 @@ from pcrlog.authority import Authority
 from pcrlog.encoding import format_time
 from pcrlog.envelope import assemble, pre_authentication_encoding, sign_envelope
 from pcrlog.errors import UncheckedError, UsageError, VerificationError
-from pcrlog.keys import PublicKey, SigningKey, keyid_of
+from pcrlog.keys import PublicKey, Signer, SigningKey, keyid_of
 from pcrlog.predicates import REGISTRAR, Identity, IdentityKey
 from pcrlog.request import Request, Rotation
 from pcrlog.statement import encode, parse
 from pcrlog.transport import Client, Promised
+from signing import uris
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,12 @@ def prepare(
     return _enrol(config, request, roles, signer, known, clock)
 
 
-def _read_enrol_key(config: Config) -> SigningKey:
+def _read_enrol_key(config: Config) -> Signer:
+    """The registrar's key: in the file, or where a URI in the file says."""
     try:
-        return SigningKey.from_pem(config.enrol_key.read_bytes())
+        data = config.enrol_key.read_bytes()
+        text = data.decode("ascii", "replace").strip()
+        return uris.load(text) if uris.named(text) else SigningKey.from_pem(data)
     except OSError as error:
         message = (
             f"cannot read the registrar's enrol key: {error}. It is kept elsewhere?"
@@ -114,7 +118,7 @@ def _enrol(
     config: Config,
     request: Request,
     roles: Sequence[str],
-    signer: SigningKey,
+    signer: Signer,
     known: tuple[Identity | None, str | None],
     clock: Callable[[], int],
 ) -> Enrolment:
@@ -142,7 +146,7 @@ def _cosign(
     request: Request,
     rotation: Rotation,
     roles: Sequence[str],
-    signer: SigningKey,
+    signer: Signer,
     before: Identity | None,
 ) -> Enrolment:
     statement = parse(rotation.payload)
@@ -202,7 +206,10 @@ def submit(config: Config, envelope: bytes, clock: Callable[[], int]) -> int:
         with exclusively(config):
             decision = submit_directly(config, envelope, clock)
     except LockedError:
-        return _submit_to_server(config, envelope)
+        if config.settings.database is None:
+            return _submit_to_server(config, envelope)
+        # Whoever has the lease decides it, wherever that is.
+        decision = submit_directly(config, envelope, clock)
     if decision.index is None:
         raise VerificationError(decision.detail)
     return decision.index

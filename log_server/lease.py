@@ -23,14 +23,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from log_server.config import Config
 from log_server.databases import log_database
 from log_server.disk import fault_of
 from log_server.engine import Database, Engine
-from log_server.wake import Caller, Fifo
 from pcrlog.encoding import printable
 from pcrlog.errors import UncheckedError, UsageError
 
@@ -43,12 +43,15 @@ _STUCK = 30.0
 in a call. It looks at its bell every few seconds, and at witnesses all the time."""
 _NAME = 128
 
+_NOT_ALLOWED = "42501"
+"""What PostgreSQL says to who may not end another's session."""
 _LOCK = "'lease'::regclass::oid::int, 0"
-_HELD_BY = (
+HELD_BY: Final = (
     "from pg_locks where locktype = 'advisory' and granted and objid = 0 and"
     " objsubid = 2 and classid = 'lease'::regclass::oid and database ="
     " (select oid from pg_database where datname = current_database())"
 )
+"""What follows a `select` of the processes that hold the lock, which is one or none."""
 
 
 class LockedError(UsageError):
@@ -89,7 +92,8 @@ class Waiting:
     forever: bool = False
 
 
-def _look(database: Database) -> Seen | None:
+def look(database: Database) -> Seen | None:
+    """Who has it, or had it last; None: nobody ever."""
     row = database.execute("select term, beat, holder from lease").fetchone()
     return None if row is None else Seen(*row)
 
@@ -103,12 +107,12 @@ def _take(database: Database, seconds: float, patience: Waiting) -> bool:
     Raises:
         LockedError: somebody has it, and works.
     """
-    seen, since = _look(database), time.monotonic()
+    seen, since = look(database), time.monotonic()
     while not database.execute(f"select pg_try_advisory_lock({_LOCK})").fetchone()[0]:
         patience.waiting()
         if patience.ended():
             return False
-        now, found = time.monotonic(), _look(database)
+        now, found = time.monotonic(), look(database)
         if found != seen:
             if not patience.forever and found is not None:
                 message = f"{found.holder} sequences this log: stop it first"
@@ -124,19 +128,26 @@ def _take(database: Database, seconds: float, patience: Waiting) -> bool:
 def _end(database: Database, seen: Seen | None, seconds: float) -> None:
     """End the holder's connection, if the count still stands where it was seen."""
     term, beat = (0, 0) if seen is None else (seen.term, seen.beat)
-    ended = database.execute(
-        f"select pg_terminate_backend(pid) {_HELD_BY} and (? = 0 or exists"  # noqa: S608 - our own words
-        " (select from lease where term = ? and beat = ?))",
-        (term, term, beat),
-    ).fetchall()
+    who = "whoever has the lease" if seen is None else seen.holder
+    silent = f"{who} gave no sign of life for {seconds:.1f} s"
+    try:
+        ended = database.execute(
+            f"select pg_terminate_backend(pid) {HELD_BY} and (? = 0 or exists"  # noqa: S608 - our own words
+            " (select from lease where term = ? and beat = ?))",
+            (term, term, beat),
+        ).fetchall()
+    except Exception as error:
+        if getattr(error, "sqlstate", "") != _NOT_ALLOWED:
+            raise
+        _say(f"{silent}, and its connection is another role's: {error}")
+        return
     if ended:
-        who = "whoever has the lease" if seen is None else seen.holder
-        _say(f"{who} gave no sign of life for {seconds:.1f} s: its connection is ended")
+        _say(f"{silent}: its connection is ended")
 
 
 def _begin_term(database: Database, holder: str) -> tuple[int, str]:
     """Say who has it; which term that is, and after whom."""
-    before = _look(database)
+    before = look(database)
     [term] = database.execute(
         "insert into lease (id, term, beat, holder) values (1, 1, 0, ?)"
         " on conflict (id) do update set term = lease.term + 1, beat = 0,"
@@ -183,7 +194,7 @@ class Heart:
     def _beat(self) -> bool:
         """Whether the lease is still of this term."""
         if not self._works():
-            seen = _look(self._database)
+            seen = look(self._database)
             return seen is not None and seen.term == self._term
         with self._database.unsynced():
             beaten = self._database.execute(
@@ -237,7 +248,7 @@ def leased(
     try:
         yield
     except Exception as error:
-        if fault_of(error) is None and _is_lost(engine, term):
+        if _is_lost(engine, term, error):
             message = f"another sequencer has taken it ({error})"
             raise LostError(message) from error
         raise
@@ -245,16 +256,20 @@ def leased(
         heart.close()
 
 
-def _is_lost(engine: Engine, term: int) -> bool:
-    """Whether what went wrong may be that somebody else has gone on."""
+def _is_lost(engine: Engine, term: int, error: Exception) -> bool:
+    """Whether `error` may come of it that somebody else has gone on.
+
+    A witness, say, then knows more than is here; and that must not be taken for a fork.
+    """
     try:
         database = engine.connect(read_only=True)
-    except Exception as error:
-        if fault_of(error) is None:
+    except Exception as another:
+        if fault_of(another) is None:
             raise
-        return True
+        # Nobody can say. The database's own fault is one; for another there is time.
+        return fault_of(error) is None
     try:
-        seen = _look(database)
+        seen = look(database)
     finally:
         database.close()
     return seen is None or seen.term != term
@@ -267,74 +282,3 @@ def _our_name() -> str:
 def _say(words: str) -> None:
     sys.stderr.write(f"sequencer: {words}\n")
     sys.stderr.flush()
-
-
-# --- who looks on ---------------------------------------------------------------------
-
-
-class Watch:
-    """Whether anybody sequences, anywhere; for any number of threads.
-
-    Args:
-        engine: of the log.
-        seconds: after which a count that stands still is of nobody who works.
-    """
-
-    def __init__(self, engine: Engine, seconds: float) -> None:
-        self._engine = engine
-        self._seconds = seconds
-        # Guards all below.
-        self._lock = threading.Lock()
-        self._database: Database | None = None
-        self._seen: Seen | None = None
-        self._since = 0.0
-
-    def ring(self) -> None:
-        """The server rings, with the commit (`Database.ring`)."""
-
-    def is_heard(self) -> bool:
-        """Whether there is one who works; no, if that cannot be found out."""
-        return bool(self.holder())
-
-    def holder(self) -> str:
-        """Who it is; empty if there is nobody."""
-        with self._lock:
-            try:
-                return self._look()
-            except Exception as error:
-                if fault_of(error) is None:
-                    raise
-                return ""
-
-    def _look(self) -> str:
-        if self._database is None or not self._database.alive:
-            self._database = self._engine.connect(read_only=True)
-        now, seen = time.monotonic(), _look(self._database)
-        if seen is not None and seen != self._seen:
-            first = self._seen is None
-            self._seen, self._since = seen, now
-            # Nobody has counted yet, for all we know: is there somebody at all?
-            if first and not self._is_locked(self._database):
-                self._since = now - self._seconds
-        alive = seen is not None and now - self._since < self._seconds
-        return seen.holder if seen is not None and alive else ""
-
-    @staticmethod
-    def _is_locked(database: Database) -> bool:
-        sql = f"select count(*) {_HELD_BY}"
-        [held] = database.execute(sql).fetchone()
-        return bool(held)
-
-    def close(self) -> None:
-        """Close what is open."""
-        with self._lock, suppress(Exception):
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-
-def caller_of(config: Config) -> Caller:
-    """By which a web process rings, and knows whether it is heard."""
-    if config.settings.database is None:
-        return Fifo(config.wake)
-    return Watch(log_database(config), config.settings.lease)

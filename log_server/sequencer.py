@@ -182,6 +182,7 @@ class Sequencer:
         note = b""
         if batch.sealed is not None:
             note = bytes(self._signer.sign(batch.sealed.checkpoint.text()))
+            self._step("signed")
         self._ledger.append(batch, note)
         self._step("committed")
         self.progress.advance(batch)

@@ -57,16 +57,28 @@ class Decision:
 _CHECKPOINT = "batch, size, root, index_root, time, frozen, note from checkpoint"
 
 
-class Snapshot:
-    """The log up to `size` leaves, in the transaction of a connection."""
+Nodes = dict[tuple[int, int], bytes]
+_NODES = 65_536
+"""Hashes of complete subtrees that are remembered, by level and index: some 10 MB."""
 
-    def __init__(self, database: Database, size: int) -> None:
+
+class Snapshot:
+    """The log up to `size` leaves, in the transaction of a connection.
+
+    `nodes` is what other snapshots of this log have found out of complete subtrees,
+    which never change.
+    """
+
+    def __init__(
+        self, database: Database, size: int, nodes: Nodes | None = None
+    ) -> None:
         self._database = database
+        self._nodes = {} if nodes is None else nodes
         self.size = size
 
     def up_to(self, size: int) -> "Snapshot":
         """The same moment, of fewer leaves."""
-        return Snapshot(self._database, size)
+        return Snapshot(self._database, size, self._nodes)
 
     def _one(self, sql: str, *parameters: object) -> tuple[object, ...] | None:
         row: tuple[object, ...] | None = self._database.execute(
@@ -179,7 +191,17 @@ class Snapshot:
     @cached_property
     def node(self) -> Node:
         """The tree's complete subtrees, for proofs."""
-        return lru_cache(maxsize=4096)(node_reader(lru_cache(maxsize=64)(self.tile)))
+        read, known = node_reader(lru_cache(maxsize=64)(self.tile)), self._nodes
+
+        def node(level: int, index: int) -> bytes:
+            found = known.get((level, index))
+            if found is None:
+                if len(known) >= _NODES:
+                    known.clear()
+                found = known[level, index] = read(level, index)
+            return found
+
+        return node
 
     # --- whole tables, for fsck ------------------------------------------------------
 
@@ -280,7 +302,7 @@ class Snapshot:
         row = self._one("select size from checkpoint join published using (batch)")
         return 0 if row is None else _int(row[0])
 
-    @property
+    @cached_property
     def frozen(self) -> bool:
         """Whether the newest seal is the last."""
         newest = self.checkpoint()
@@ -345,18 +367,20 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._nodes: Nodes = {}
 
     @contextmanager
     def committed(self) -> Iterator[Snapshot]:
         """All that the sequencer has committed, published or not: for admission."""
         with self._engine.snapshot() as database:
-            yield Snapshot(database, size_of(database))
+            yield Snapshot(database, size_of(database), self._nodes)
 
     @contextmanager
     def published(self) -> Iterator[Snapshot]:
         """What everybody may see: up to the size of /checkpoint."""
         with self._engine.snapshot() as database:
-            yield Snapshot(database, Snapshot(database, 0).published_size())
+            size = Snapshot(database, 0).published_size()
+            yield Snapshot(database, size, self._nodes)
 
     @property
     def pause(self) -> float:

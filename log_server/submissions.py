@@ -108,6 +108,11 @@ class _Request:
         elif 2 * seconds < _TURN_SECONDS:
             self.at_once = min(_AT_ONCE, self.at_once * 2)
 
+    @property
+    def is_dear(self) -> bool:
+        """Whether it takes so long that others go first."""
+        return self.at_once < _FIRST
+
     def begin_again(self) -> None:
         """Forget what was found out; rows that were written are found as such."""
         self.batch = [one.anew() for one in self.batch]
@@ -255,8 +260,14 @@ class Submissions:
         more = [request for request in turn if not request.is_judged]
         for request in more:
             request.pace(took)
+        # One batch after the other, so that the sequencer has the first while the next
+        # is judged: by turns, all would be judged at the same time, and none before.
         with self._brought:
-            self._batches.extend(more)
+            for request in more:
+                if request.is_dear:
+                    self._batches.append(request)
+                else:
+                    self._batches.appendleft(request)
 
     # --- questions -------------------------------------------------------------------
 

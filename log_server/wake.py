@@ -7,7 +7,7 @@ waits.
 
 On several machines there is no FIFO for all. There the database rings, with the commit,
 and whoever sequences listens to that as well (`Bell.listen`); whether anybody does is
-known by the lease (`lease.Watch`). The FIFO tells a `serve` that its own lives.
+known by the lease (`lease_watch`). The FIFO tells a `serve` that its own lives.
 """
 
 import contextlib

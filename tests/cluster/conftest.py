@@ -1,10 +1,12 @@
-"""Fixtures of the cluster tests: a bucket on a server that speaks S3, and a gate."""
+"""Fixtures of the cluster tests: PostgreSQL; a bucket on a server that speaks S3."""
 
 import itertools
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support import postgres as support
 from tests.support.bucket_server import KEYS, BucketServer, Gate
 
 _NUMBERS = itertools.count()
@@ -33,3 +35,13 @@ def bucket(bucket_server: BucketServer) -> str:
     name = f"bucket-{next(_NUMBERS)}"
     bucket_server.make(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[support.Postgres]:
+    """A server for all tests; skips without one, and fails without it in CI."""
+    reason = support.absent()
+    if reason and os.environ.get("CI") != "true":
+        pytest.skip(reason)
+    with support.running(durable=False) as server:
+        yield server

@@ -138,7 +138,7 @@ class Namespace:
         assert self._keeper.stdout is not None
         self._keeper.stdout.readline()
         self._inside = ["nsenter", f"--net=/proc/{self._keeper.pid}/ns/net", "--"]
-        self._link = f"db{number}"
+        self._link, self._cuts = f"db{number}", 0
         for name, net in ((self._link, 77), (f"cl{number}", 78)):
             there = name[:2]
             pid = str(self._keeper.pid)
@@ -160,12 +160,18 @@ class Namespace:
         return [*self._inside, *words]
 
     def cut(self) -> None:
-        """Both ways at once; nobody is told."""
+        """Both ways; nobody is told. Who is cut twice is mended twice."""
+        self._cuts += 1
+        if self._cuts > 1:
+            return
         _run("tc", "qdisc", "add", "dev", self._link, "root", *_DROPS)
         self._do("tc", "qdisc", "add", "dev", "db", "root", *_DROPS)
 
     def mend(self) -> None:
         """What is sent anew comes through."""
+        self._cuts -= 1
+        if self._cuts > 0:
+            return
         _run("tc", "qdisc", "del", "dev", self._link, "root")
         self._do("tc", "qdisc", "del", "dev", "db", "root")
 

@@ -18,7 +18,7 @@ import msgspec
 from pcrlog.encoding import sha256
 from tests.unit.log_server.parties import ORIGIN, Log
 
-SECONDS = 30
+SECONDS = 60
 
 
 def free_port() -> int:
@@ -71,17 +71,24 @@ class Served:
     output: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, log: Log, crash: str = "", port: int = 0) -> "Served":
+    def start(
+        cls, log: Log, crash: str = "", port: int = 0, *, stop: str = "", only: str = ""
+    ) -> "Served":
         port = port or free_port()
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "log_server", "serve"),
                 *(str(log.config.directory), "--listen", f"127.0.0.1:{port}"),
+                *(("--only", only) if only else ()),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PCRLOG_TEST_CRASH": crash},
+            env={
+                **os.environ,
+                "PCRLOG_TEST_CRASH": crash,
+                "PCRLOG_TEST_STOP": stop,
+            },
         )
         return cls(log, port, process)
 

@@ -17,6 +17,7 @@ from log_server.repair import repair
 from pcrlog.encoding import sha256
 from pcrlog.index_keys import index_keys, key_hash
 from pcrlog.keys import SigningKey
+from pcrlog.note import NoteSigner
 from pcrlog.predicates import REGISTRAR
 from tests.support.postgres import Postgres
 from tests.unit.log_server.parties import ORIGIN, Clock, Log, Party
@@ -43,7 +44,7 @@ def made(folder: Path, database: str | None, monkeypatch: pytest.MonkeyPatch) ->
             ORIGIN,
             root_key=None,
             clock=clock,
-            randomness=lambda _size: SEED,
+            signer=NoteSigner(ORIGIN, SEED),
             database=database,
         )
     enrol = SigningKey.from_pem(new.enrol_key.read_bytes())

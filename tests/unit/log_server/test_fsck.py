@@ -196,7 +196,7 @@ def test_a_statement_that_nobody_could_make_is_found(log: Log, acme: Party) -> N
     stranger = Party("acme.example")
     log.queue(stranger.release())
     with log.sequencer() as sequencer:
-        sequencer.progress.authority.judge_unverified = lambda _entry: ()  # type: ignore[method-assign] # the log's own fault
+        sequencer.progress.authority.judge_unverified = lambda entry: ()  # type: ignore[method-assign] # noqa: ARG005 - the log's own fault
         sequencer.round()
     [line] = check(log.config).wrong
     assert "is not an active key" in line

@@ -20,6 +20,7 @@ from tests.unit.log_server.parties import Log, Party
 STEPS = [
     "rows-read",
     "batch-made",
+    "signed",
     "committed",
     "tiles-written",
     "cosigned",

@@ -59,7 +59,7 @@ def requests(acme: Party, published: bytes) -> dict[str, Sent]:
         "wait spelt otherwise": Sent(published, query="wait=+5"),
         "wait empty": Sent(published, query="wait"),
         "wait twice": Sent(published, query="wait=0&wait=0"),
-        "unknown parameter": Sent(published, query="wiat=0"),
+        "unknown parameter": Sent(published, query="await=0"),
         "percent": Sent(published, query="wait=%30"),
         "bad percent": Sent(published, query="wait=%zz%ff"),
         "query beyond ASCII": Sent(published, query="wait=\u20ac"),

@@ -12,7 +12,7 @@ import pytest
 from log_server.config import Config
 from log_server.direct import exclusively, open_sequencer
 from log_server.lease import LockedError
-from log_server.sequencing import _step_for_tests, _sequence_until
+from log_server.sequencing import _sequence_until, _step_for_tests
 from log_server.wake import Bell, is_heard, ring
 from tests.unit.log_server.parties import Log, Party
 
