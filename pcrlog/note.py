@@ -25,6 +25,7 @@ the whole note; lines of unknown keys are ignored (FORMATS.md section 1).
 """
 
 import re
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -197,17 +198,27 @@ def _parse_line(row: str) -> SignatureLine:
 
 
 class NoteSigner:
-    """The private half of a `VerifierKey`, kept as Go's skey.
+    """The private half of a `VerifierKey`, kept as Go's skey, or held elsewhere.
 
     An skey is `PRIVATE+KEY+<name>+<key hash>+<base64 of type || seed>`.
     """
 
     def __init__(self, name: str, seed: bytes, kind: int = ED25519) -> None:
         _check_name(name)
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self._seed = seed
-        public = self._key.public_key().public_bytes_raw()
-        self.public = VerifierKey(name, kind, public)
+        key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = VerifierKey(name, kind, key.public_key().public_bytes_raw())
+        self._sign = key.sign
+        encoded = encode_base64(bytes([kind]) + seed)
+        self._text = f"PRIVATE+KEY+{name}+{self.public.key_hash.hex()}+{encoded}"
+
+    @classmethod
+    def held(
+        cls, public: VerifierKey, sign: Callable[[bytes], bytes], text: str
+    ) -> "NoteSigner":
+        """A key that is elsewhere: what signs with it, and the text that names it."""
+        signer = cls.__new__(cls)
+        signer.__dict__.update(public=public, _sign=sign, _text=text)
+        return signer
 
     @classmethod
     def parse(cls, skey: str) -> "NoteSigner":
@@ -230,14 +241,12 @@ class NoteSigner:
         return signer
 
     def skey(self) -> str:
-        """The private key as text; keep it secret."""
-        public = self.public
-        encoded = encode_base64(bytes([public.kind]) + self._seed)
-        return f"PRIVATE+KEY+{public.name}+{public.key_hash.hex()}+{encoded}"
+        """The private key as text, to be kept secret, or what names it."""
+        return self._text
 
     def raw(self, message: bytes) -> bytes:
         """The 64 bytes of Ed25519 over `message`."""
-        return self._key.sign(message)
+        return self._sign(message)
 
     def sign(self, text: str) -> UnverifiedNote:
         """A note of `text` with this key's signature alone (type 0x01)."""

@@ -1,19 +1,16 @@
 """Keys: files, commands that hold one, and what is refused."""
 
 import json
-import shlex
-import sys
-import types
-from pathlib import Path
 
 import pytest
 
 from cli import signers
-from pcrlog.encoding import encode_base64
-from pcrlog.errors import UsageError, VerificationError
+from cli.main import main
+from pcrlog.errors import UsageError
 from pcrlog.keys import SigningKey
 from tests.support.memory_log import key
 from tests.unit.cli.world import World
+from tests.unit.signing.holders import holder
 
 ACME = key("acme.example")
 
@@ -64,90 +61,29 @@ def test_a_file_that_is_no_key_is_refused(world: World) -> None:
         signers.load_public("no.pub")
 
 
-def command(folder: Path, signature: str, public: str = "") -> str:
-    """A program that holds a key, and says this."""
-    public = public or encode_base64(ACME.public.spki)
-    path = folder / "hold.py"
-    path.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
-        "from tests.support.memory_log import key\n"
-        "from pcrlog.encoding import encode_base64\n"
-        "data = sys.stdin.buffer.read()\n"
-        f"print({public!r} if sys.argv[1] == 'public' else {signature})\n"
-    )
-    return f"exec:{shlex.quote(sys.executable)} {shlex.quote(str(path))}"
+def test_a_command_can_hold_the_key(world: World) -> None:
+    uri = holder(world.folder, ACME)
+    assert signers.load(uri).public == ACME.public
+    assert signers.load_public(uri) == ACME.public
+    assert signers.load_public(f"{uri} more.pub") == ACME.public
 
 
-def test_a_command_can_hold_the_key(tmp_path: Path) -> None:
-    sign = "encode_base64(key('acme.example').sign(data))"
-    signer = signers.load(command(tmp_path, sign))
-    assert signer.public == ACME.public
-    assert signer.sign(b"message") == ACME.sign(b"message")
+def test_a_release_can_be_signed_by_a_command(world: World) -> None:
+    command = holder(world.folder, ACME).partition(":")[2]
+    policy, log = world.folder / "policy.toml", world.log
+    args = ["release", "--policy", str(policy), "--key", f"exec:{command}"]
+    args += ["--product", "acme.example/wallet", "--version", "1.4.2"]
+    args += ["--measurements", str(world.folder / "good.json")]
+    assert main(args, clock=lambda: float(log.now)) == 0
+    assert world.last().predicate.issuer == "acme.example"
 
 
-def test_what_a_command_signs_is_checked(tmp_path: Path) -> None:
-    sign = "encode_base64(key('somebody').sign(data))"
-    signer = signers.load(command(tmp_path, sign))
-    with pytest.raises(VerificationError):
-        signer.sign(b"message")
-
-
-@pytest.mark.parametrize(
-    "uri",
-    ["exec:", "exec:/nonexistent/tool", "exec:false", "exec:echo", "awskms:alias/x"],
-)
-def test_what_cannot_sign_is_a_usage_error(uri: str) -> None:
-    with pytest.raises(UsageError):
-        signers.load(uri)
-
-
-def test_a_command_whose_public_half_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="public"):
-        signers.load(command(tmp_path, "''", public="AAAA"))
+def test_what_cannot_sign_is_a_usage_error() -> None:
+    for uri in ("exec:", "exec:/nonexistent/tool", "awskms:alias/x"):
+        with pytest.raises(UsageError):
+            signers.load(uri)
 
 
 def test_a_key_has_to_be_named() -> None:
     with pytest.raises(UsageError, match="--key"):
         signers.load(None)
-
-
-class Kms:
-    """What securesystemslib makes of a key in AWS KMS, without AWS."""
-
-    def __init__(self, holder: SigningKey) -> None:
-        self.holder = holder
-
-    def import_(self, _arn: str) -> tuple[str, "Kms"]:
-        return "", self
-
-    @property
-    def keyval(self) -> dict[str, str]:
-        return {"public": signers.public_pem(self.holder.public).decode()}
-
-    def from_priv_key_uri(self, _uri: str, _key: object) -> "Kms":
-        return self
-
-    def sign(self, message: bytes) -> "Kms":
-        self.signature = self.holder.sign(message).hex()
-        return self
-
-
-def test_a_key_can_live_in_a_kms(monkeypatch: pytest.MonkeyPatch) -> None:
-    holder = SigningKey.generate("ecdsa-p256")
-    kms = Kms(holder)
-    monkeypatch.setitem(sys.modules, "boto3", types.ModuleType("boto3"))
-    monkeypatch.setattr("securesystemslib.signer._aws_signer.AWSSigner", kms)
-    monkeypatch.setattr("securesystemslib.signer._signer.Signer", kms)
-    signer = signers.load("awskms:alias/acme")
-    assert signer.public == holder.public
-    signer.public.verify(signer.sign(b"message"), b"message")
-
-
-def test_a_kms_that_does_not_answer_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", types.ModuleType("boto3"))
-    monkeypatch.setattr("securesystemslib.signer._aws_signer.AWSSigner", None)
-    with pytest.raises(UsageError, match="awskms:alias/acme"):
-        signers.load("awskms:alias/acme")
