@@ -1,13 +1,13 @@
 """Registers, from a file of a build and from options, into one checked set.
 
-Which forms a file may have, `pcrlog.published` says.
+Which forms a file may have, `pcrlog.published` says; an image itself is measured.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from cli import files
+from cli import files, images
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.measurement import PLATFORMS, check_registers
 from pcrlog.published import ARTIFACT, MOST, NITRO, collect, parse_pairs
@@ -20,7 +20,7 @@ class Named(Protocol):
 
     @property
     def measurements(self) -> str | None:
-        """A file in one of the forms above."""
+        """A file in one of the forms above, or an image."""
         ...
 
     @property
@@ -91,6 +91,9 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def _read(file: str) -> list[tuple[str, str]]:
+    if images.is_image(file):
+        with images.opened(file) as opened:
+            return [*images.measured(opened, file).digests.items()]
     try:
         return parse_pairs(files.read(file, MOST))
     except MalformedError as error:

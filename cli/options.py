@@ -88,7 +88,7 @@ log_option = click.option(
 key_option = click.option(
     "--key",
     metavar="URI",
-    help="What signs: a file, exec:COMMAND or awskms:KEY.",
+    help="What signs: a file, exec:PUBLIC:COMMAND, awskms:, gcpkms:, hsm: or hv:.",
 )
 as_option = click.option(
     "--as",
@@ -146,7 +146,7 @@ measured_options = both(
     click.option(
         "--measurements",
         metavar="FILE",
-        help="Registers, in any form in which builds print them.",
+        help="Registers, in any form in which builds print them; or the image.",
     ),
     click.option(
         "--pcr",

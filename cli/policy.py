@@ -15,6 +15,7 @@ from cli.options import json_option, takes
 from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, following, say
 from cli.policy_edit import Demands, with_demands, with_witnesses
 from cli.policy_text import Finding, explain, lint
+from cli.policy_write import write_policy
 from cli.session import Session
 from pcrlog import limits
 from pcrlog.errors import MalformedError, UsageError, VerificationError
@@ -81,6 +82,9 @@ class Imported(Struct, frozen=True):
 @click.group("policy")
 def policy_command() -> None:
     """Change, explain and check a policy file."""
+
+
+policy_command.add_command(write_policy)
 
 
 @policy_command.command("add")

@@ -2,17 +2,19 @@
 
 For whoever rolls out: everything but the document is checked as `verify` will check it,
 and what is missing is named, with who would have to do it. `--wait` asks again until it
-is there.
+is there, or until waiting is in vain: registers that were revoked as compromised or
+vulnerable never will be.
 """
 
+import math
 import time
 from collections.abc import Iterator
 
 import click
-from msgspec import Struct
 
 from cli.ladder import check_row, link_row, told_of
 from cli.logs import Access, measurements_of, platform_of, reach
+from cli.looking import look
 from cli.measurements import wanted
 from cli.options import (
     LogOptions,
@@ -23,17 +25,16 @@ from cli.options import (
     takes,
 )
 from cli.output import BAD, GOOD, STRONG, Row, blank
+from cli.readiness import Ready, judge
 from cli.session import Session
-from pcrlog.errors import UncheckedError, UsageError, VerificationError
+from pcrlog.errors import UncheckedError, UsageError
 from pcrlog.measurement import Registers
-from pcrlog.verification import Report, foresee
-from pcrlog.verification.checks import Check
-from pcrlog.verification.report import Link
+from pcrlog.verification import foresee
 
 _PAUSE = 10
 """Seconds between two questions to the log."""
-_OF_A_RUN = ("document.", "channel", "policy.links")
-"""Checks that only a running enclave can pass, or that sum up those that it can."""
+_EVER = "ever"
+"""`--wait` without a duration."""
 _OF_LINKS = ("audits.quorum", "components", "controls")
 """Checks that say again what the missing links say better."""
 
@@ -46,23 +47,17 @@ class _Ready(LogOptions, frozen=True, kw_only=True):
     wait: str
 
 
-class Ready(Struct, frozen=True):
-    """Whether a policy would accept registers, and what is missing, from whom."""
-
-    ready: bool
-    product: str
-    version: str | None
-    links: tuple[Link, ...]
-    missing: tuple[str, ...]
-    checks: tuple[Check, ...]
-
-
 @click.command("ready")
 @log_options
 @click.option("--product", required=True, help="What it is meant to be.")
 @measured_options
 @click.option(
-    "--wait", metavar="DURATION", default="0s", help="Ask again for so long: 2h."
+    "--wait",
+    metavar="[DURATION]",
+    is_flag=False,
+    flag_value=_EVER,
+    default="0s",
+    help="Ask again until it would, for so long at most: 2h, or seconds.",
 )
 @json_option
 @takes(_Ready)
@@ -70,26 +65,55 @@ def ready_command(session: Session, options: _Ready) -> int:
     """Would this policy accept these registers now?
 
     Exit status: 0 it would, 3 could not check, 4 it would not: what is missing is
-    named, with who would have to do it.
+    named, with who would have to do it. With --wait, 3 and 4 are what it came to when
+    the time was over.
     """
     if options.policy is None:
         message = "which policy? --policy FILE (or PCRLOG_POLICY)"
         raise UsageError(message)
     registers = wanted(options)
-    ends = time.monotonic() + duration(options.wait, option="--wait")
+    begun = time.monotonic()
+    ends = begun + _patience(options.wait)
     while True:
         access = reach(session, options)
         access.rules.product(options.product)
         found = _ask(session, access, options.product, registers, ends=ends)
         rest = ends - time.monotonic()
-        if found is not None and (found.ready or rest <= 0):
+        if found is not None and (
+            found.ready
+            or rest <= 0
+            or _in_vain(access, found, registers, now=session.now)
+        ):
             session.output.result(found, _rows(found))
-            return _status(found)
+            return found.exit_code
         missing = (
             found.missing if found and found.missing else ("an answer of the log",)
         )
-        with session.output.progress(f"waiting for {missing[0]}"):
+        waited = f"{(time.monotonic() - begun) // 60:.0f}m"
+        with session.output.progress(f"waiting ({waited}) for {missing[0]}"):
             time.sleep(max(min(_PAUSE, rest), 0))
+
+
+def _patience(text: str) -> float:
+    """Seconds: of a duration, or a number of them, or without end."""
+    if text == _EVER:
+        return math.inf
+    seconds = f"{text}s" if text.isascii() and text.isdigit() else text
+    return duration(seconds, option="--wait")
+
+
+def _in_vain(access: Access, found: Ready, registers: Registers, *, now: int) -> bool:
+    """Whether these registers are revoked for good.
+
+    Other refusals can end: a fail is lifted, a conflict settled, a release renewed.
+    """
+    if not any(check.id == "release.valid" for check in found.checks):
+        return False
+    try:
+        said = look(access, found.product, registers, now)
+    except UncheckedError:
+        return False
+    return said.condemned is not None
 
 
 def _ask(
@@ -111,39 +135,7 @@ def _ask(
         platform=platform_of(registers),
         now=session.now,
     )
-    return _judge(report, access.rules.product(product).links)
-
-
-def _judge(report: Report, demanded: tuple[int, ...]) -> Ready:
-    checks = tuple(
-        check
-        for check in report.checks
-        if check.required
-        and check.status != "pass"
-        and not check.id.startswith(_OF_A_RUN)
-    )
-    lacking = [
-        link
-        for link in report.links[1:]
-        if link.number in demanded and link.status != "proven"
-    ]
-    return Ready(
-        not checks and not lacking,
-        report.product,
-        report.version,
-        report.links[1:],
-        tuple(f"link {link.number}: {link.next}" for link in lacking),
-        checks,
-    )
-
-
-def _status(found: Ready) -> int:
-    if found.ready:
-        return 0
-    unmade = [check.status == "unchecked" for check in found.checks]
-    if unmade and all(unmade):
-        return UncheckedError.exit_code
-    return VerificationError.exit_code
+    return judge(report, access.rules.product(product).links)
 
 
 def _rows(found: Ready) -> Iterator[Row]:

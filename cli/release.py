@@ -9,6 +9,7 @@ meant.
 import re
 
 import click
+import msgspec
 
 from cli import files, signers
 from cli.logs import Access, platform_of, reach
@@ -66,6 +67,8 @@ class _Release(SpeakOptions, frozen=True, kw_only=True):
     commit: str | None
     recipe: str | None
     recipe_uri: str | None
+    from_git: str | None
+    remote: str | None
     components: tuple[str, ...]
     no_components: bool
     controls: tuple[str, ...]
@@ -90,6 +93,18 @@ class _Release(SpeakOptions, frozen=True, kw_only=True):
     help="How to build: a file of the source, or a URI (URI#sha256:HEX, or fetched).",
 )
 @click.option("--recipe-uri", metavar="URI", help="Where a recipe FILE is published.")
+@click.option(
+    "--from-git",
+    metavar="[DIR]",
+    is_flag=False,
+    flag_value=".",
+    help="Take source, commit and recipe FILE from a clean, pushed git working tree.",
+)
+@click.option(
+    "--remote",
+    metavar="NAME",
+    help="With --from-git: whose address the source is; else that of the branch.",
+)
 @click.option(
     "--component",
     "components",
@@ -130,6 +145,11 @@ def release_command(session: Session, options: _Release) -> int:
     The product's first part is who speaks. Doing it again changes nothing.
     """
     registers = wanted(options)
+    if options.from_git is not None or options.remote is not None:
+        from cli import from_git
+
+        taken = from_git.members(session, options)
+        options = msgspec.structs.replace(options, **taken)
     access = reach(session, options)
     statement = _statement(access, options, registers, session.now)
     with session.output.progress(f"asking {access.client.url}"):

@@ -2,7 +2,8 @@
 
 The document comes from a file, or fresh from the enclave (`--url`), with a nonce and
 over a connection whose certificate it has to name. The log's answers come from a bundle
-(`--bundle`: nothing is then fetched) or from the log of the policy. All judgement is in
+(`--bundle`: nothing is then fetched) or from the log of the policy. A HOST says where
+these are, and is believed in nothing (well_known.py). All judgement is in
 `pcrlog.verify`; here is what it is given.
 """
 
@@ -41,7 +42,8 @@ _BINDING = 512
 
 
 class _Verify(LogOptions, frozen=True, kw_only=True):
-    product: str
+    host: str | None
+    product: str | None
     attestation: str | None
     url: str | None
     bundle: str | None
@@ -49,11 +51,13 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
     at: str | None
     bindings: tuple[str, ...]
     no_channel: bool
+    report: str | None
 
 
 @click.command("verify")
+@click.argument("host", required=False)
 @read_options
-@click.option("--product", required=True, help="What it is meant to be.")
+@click.option("--product", help="What it is meant to be; with HOST, if you know.")
 @click.option(
     "--attestation", metavar="FILE", help="Its document: CBOR, base64 or hex."
 )
@@ -71,29 +75,46 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
 @click.option(
     "--no-channel", is_flag=True, help="With --url: it need not name its certificate."
 )
+@click.option(
+    "--report", metavar="FILE", help="Write a page to file, with all evidence."
+)
 @json_option
 @takes(_Verify)
 def verify_command(session: Session, options: _Verify) -> int:
     """Check an enclave against everything the log says.
 
+    It is at --url, or its document in --attestation; or a HOST, such as
+    wallet.acme.example, says where it is (/.well-known/pcrlog), and is believed in
+    nothing.
+
     Exit status: 0 verified, 3 could not check, 4 refuted.
     """
     policy = load_policy(options.policy)
-    policy.product(options.product)
+    if options.report is not None:
+        from cli.report_writing import require_new
+
+        require_new(options.report)
+    options, product, stapled = _resolved(session, options, policy)
+    policy.product(product)
     given = _given(session, options)
-    data = _bundle(session, options, policy, given)
+    data = stapled
+    if stapled is not None:
+        data = _fitting(session, policy, product, given, stapled)
+    if data is None:
+        data = _bundle(session, options, policy, given, product)
     past = _Past(session, options, policy, data)
     demands = policy
     if options.url is not None and not options.no_channel:
         from pcrlog.online import with_channel
 
-        demands = with_channel(policy, options.product)
+        demands = with_channel(policy, product)
+    now = session.now
     report = verify(
         given.document,
         data,
         demands,
-        product=options.product,
-        now=session.now,
+        product=product,
+        now=now,
         at=given.at,
         nonce=given.nonce,
         binding=given.binding,
@@ -101,7 +122,22 @@ def verify_command(session: Session, options: _Verify) -> int:
     )
     session.output.result(report, _rows(report))
     past.conclude(report, live=given.at is None)
-    if demands is not policy and _goes_without(policy, report, options.product):
+    if options.report is not None:
+        from cli.report_writing import Call, write_report
+
+        call = Call(
+            document=given.document,
+            bundle=data,
+            product=product,
+            now=now,
+            at=given.at,
+            nonce=given.nonce,
+            binding=given.binding,
+            memory=past.memory,
+            channel=demands is not policy,
+        )
+        write_report(session, options.report, options.policy, call, report)
+    if demands is not policy and _goes_without(policy, report, product):
         session.output.remark(
             "it is --url that requires the channel, not the policy: with --no-channel"
             " any enclave of this kind will do, wherever it is"
@@ -116,6 +152,31 @@ def _rows(report: Report) -> Iterator[Row]:
 
 
 # --- what is verified ----------------------------------------------------------------
+
+
+def _resolved(
+    session: Session, options: _Verify, policy: Policy
+) -> tuple[_Verify, str, bytes | None]:
+    """The options, the product, and a stapled bundle: as a HOST has them, if named.
+
+    Raises:
+        UsageError: neither a HOST nor a product.
+    """
+    if options.host is None:
+        if options.product is None:
+            message = "what is it meant to be? --product NAME/PRODUCT (or a HOST)"
+            raise UsageError(message)
+        return options, options.product, None
+    if options.url is not None or options.attestation is not None:
+        message = "HOST, --url or --attestation: one of them says what is verified"
+        raise UsageError(message)
+    from cli.well_known import resolve
+
+    alone = options.bundle is None and options.mirror is None and options.log is None
+    found = resolve(session, options.host, policy, options.product, alone=alone)
+    log = found.log or options.log
+    taken = msgspec.structs.replace(options, url=found.url, log=log)
+    return taken, found.product, found.bundle
 
 
 class _Given(Struct, frozen=True):
@@ -169,8 +230,22 @@ def _binding(text: str) -> tuple[str, bytes]:
 # --- what the log says ---------------------------------------------------------------
 
 
+def _fitting(
+    session: Session, policy: Policy, product: str, given: _Given, stapled: bytes
+) -> bytes | None:
+    """A stapled bundle that answers all that this run asks; else the log is asked."""
+    from cli.well_known import fitting
+
+    try:
+        asked = Asked(session.now, None, given.nonce)
+        return fitting(given.document, stapled, policy, product, asked)
+    except PcrlogError as error:
+        session.output.remark(f"the stapled bundle will not do: {error}")
+        return None
+
+
 def _bundle(
-    session: Session, options: _Verify, policy: Policy, given: _Given
+    session: Session, options: _Verify, policy: Policy, given: _Given, product: str
 ) -> bytes | None:
     """The log's answers, from the file or from the log; None if there are none."""
     if options.bundle is not None:
@@ -183,7 +258,7 @@ def _bundle(
 
     source, _ = source_of(options, policy)
     asked = Asked(session.now, given.at, given.nonce)
-    path = wanted_bundle(given.document, policy, options.product, asked)
+    path = wanted_bundle(given.document, policy, product, asked)
     if path is None:
         return None  # No genuine document: nothing to ask the log about.
     try:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         sys.stderr.write("atheris is missing: pip install -r requirements/fuzz.txt\n")
         return 2
-    with atheris.instrument_imports(include=["pcrlog"]):
+    with atheris.instrument_imports(include=["pcrlog", "workbench"]):
         targets = importlib.import_module("fuzz.targets").TARGETS
     if options.target not in targets:
         sys.stdout.write("\n".join([*targets, ""]))

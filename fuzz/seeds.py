@@ -19,11 +19,19 @@ from pcrlog.encoding import encode_base64
 from pcrlog.predicates import Component
 from pcrlog.proof import Proof
 from pcrlog.seal import Seal
+from tests.support import images
 from tests.support.memory_log import MemoryLog, key, registers, witness
 from tests.unit.evidence import genuine
+from workbench.kms_policy_render import as_json, condition_for, denials
 
 _KINDS = ("two sizes", "said twice", "unauthorised", "hidden entry", "index")
 """Of evidence: one for each shape of its members."""
+_GZIP = bytes.fromhex(
+    "1f8b080000000000020333303730373034200e10ab0e1d38c11821418e9e3eae418a8a8a"
+    "0c4000004ee509377c000000"
+)
+"""An empty archive; its bytes here, as they are another library's."""
+_ZSTD = bytes.fromhex("28b52ffd0458")
 CORPUS = Path(__file__).with_name("corpus")
 
 Seeds = Mapping[str, bytes]
@@ -127,6 +135,39 @@ def _of_the_log() -> dict[str, Seeds]:
     }
 
 
+def _images() -> dict[str, Seeds]:
+    files = [images.file("init", b"init", mode=0o100755), images.file("etc", b"")]
+    disk = images.ramdisk(files)
+    made = images.layout(disk, images.ramdisk([]), kernel=b"kernel")
+    signed = images.signed(made, "ES256")
+    return {
+        "image": {
+            "plain": made.encode(),
+            "signed": signed.encode(),
+            "version-3": images.image(disk, version=3, flags=1),
+        },
+        "image-signature": {"es256": signed.sections[-1].data},
+        "ramdisk": {"plain": disk, "gzip": _GZIP, "two": disk + _GZIP, "zstd": _ZSTD},
+    }
+
+
+def _controls() -> dict[str, Seeds]:
+    build = {f"PCR{n}": f"sha384:{f'{n + 1}a' * 48}" for n in range(3)}
+    block = condition_for([build])
+    common = {"Principal": "*", "Action": ["kms:Decrypt", "kms:*Key"], "Resource": "*"}
+    allow = {"Sid": "a", "Effect": "Allow", **common, "Condition": block}
+    account = {"AWS": ["arn:aws:iam::111122223333:root", "111122223333"]}
+    open_to = {"Effect": "Allow", "NotPrincipal": account, "NotAction": "kms:Get?"}
+    odd = {"Null": {"kms:RecipientAttestation:PCR8": "true"}, "Bool": {"a": True}}
+    rows = [allow, {**open_to, "Resource": "*", "Condition": odd}, *denials(block)]
+    return {
+        "key-policy": {
+            "small": as_json({"Statement": allow}).encode(),
+            "large": as_json({"Version": "2012-10-17", "Statement": rows}).encode(),
+        }
+    }
+
+
 def _of_a_person() -> dict[str, Seeds]:
     asking = key("acme")
     rotation = request.Rotation(b'{"a":1}', {"0" * 64: b"1"})
@@ -146,7 +187,7 @@ def _of_a_person() -> dict[str, Seeds]:
 
 def seeds() -> dict[str, Seeds]:
     """For each target, its inputs by name."""
-    found = _attestation() | _of_the_log() | _of_a_person()
+    found = _attestation() | _of_the_log() | _images() | _controls() | _of_a_person()
     if found.keys() != TARGETS.keys():
         message = f"seeds and targets differ: {sorted(found.keys() ^ TARGETS.keys())}"
         raise ValueError(message)

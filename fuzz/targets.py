@@ -9,8 +9,11 @@ it bytes by the million, and so does a test, those of the corpus.
 """
 
 import contextlib
+import hashlib
 import warnings
+import zlib
 from collections.abc import Callable
+from io import BytesIO
 from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,6 +40,11 @@ from pcrlog.policy import Policy
 from pcrlog.proof import Proof
 from pcrlog.request import Request
 from pcrlog.seal import Seal
+from workbench import eif, eif_certificate, ramdisk, ramdisk_bytes
+from workbench.eif_registers import extend
+from workbench.kms_policy import parse_key_policy
+from workbench.kms_policy_check import Released, check_key_policy
+from workbench.kms_policy_words import mend, who, why
 
 Target: TypeAlias = Callable[[bytes], None]
 
@@ -49,6 +57,11 @@ LOG = VerifierKey.parse(
 """The key of the log in the corpus."""
 
 _NITRO = platform("aws-nitro")
+_RELEASED = Released.of(
+    [{f"PCR{n}": f"sha384:{f'{n + 1}a' * 48}" for n in range(3)}], pcr0_alone=False
+)
+_HEADER = 548
+"""Bytes of an image before its first section; the last four are the CRC."""
 _ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")
 _INDEFINITE = (b"\x9f", b"\xbf")
 """Heads of arrays and maps that have a second spelling; all else has one."""
@@ -243,6 +256,63 @@ def fuzz_request(data: bytes) -> None:
     """A request to the registrar."""
     with contextlib.suppress(MalformedError, UncheckedError, VerificationError):
         Request.parse(data)
+
+
+# --- images -------------------------------------------------------------------------
+
+
+def fuzz_image(data: bytes) -> None:
+    """An enclave image, under the CRC that it has: what it measures is its sections."""
+    crc = zlib.crc32(data[_HEADER:], zlib.crc32(data[: _HEADER - 4]))
+    data = data[: _HEADER - 4] + crc.to_bytes(4) + data[_HEADER:]
+    try:
+        found = eif.measure(BytesIO(data))
+    except (MalformedError, VerificationError):
+        return
+    for name in ("PCR0", "PCR1", "PCR2"):
+        digest = hashlib.sha384()
+        for part in found.parts:
+            if name in part.registers:
+                section = part.section
+                digest.update(data[section.offset : section.offset + section.size])
+        _same(extend(digest.digest()).encode(), found.registers[name].encode())
+
+
+def fuzz_image_signature(data: bytes) -> None:
+    """The signature section of an image, and the certificate in it."""
+    with contextlib.suppress(MalformedError, VerificationError):
+        found = eif_certificate.read(data)
+        signer = eif_certificate.read_certificate(found.pem)
+        eif_certificate.verify(found, signer, extend(b""))
+
+
+def fuzz_ramdisk(data: bytes) -> None:
+    """A ramdisk: whatever it is, it is read, or said to be unread."""
+    budget = ramdisk_bytes.Budget(bytes=1 << 24, entries=10_000)
+    for item in ramdisk.read(BytesIO(data), len(data), budget):
+        if isinstance(item, ramdisk.Unread) or item.packed:
+            continue
+        if item.size > len(data):  # it stands there plainly
+            message = f"{data!r} holds {item.size} bytes"
+            raise AssertionError(message)
+
+
+# --- what hands over secrets ----------------------------------------------------------
+
+
+def fuzz_key_policy(data: bytes) -> None:
+    """A key policy, and all that is said of it: printable, whatever stands in it."""
+    try:
+        policy = parse_key_policy(data)
+    except MalformedError:
+        return
+    found = check_key_policy(policy, _RELEASED)
+    for path in (*found.paths, *found.admitted, *found.writers):
+        said = [why(path), mend(path), path.statement.name]
+        said += [who(one, path.statement) for one in path.principals]
+        if not all(map(str.isprintable, said)):
+            message = f"it says {said!a}"
+            raise AssertionError(message)
 
 
 # --- what a person keeps --------------------------------------------------------------

@@ -33,6 +33,9 @@ _LINE = re.compile(r"(\S+)[ \t]+(\S+)")
 _TPM = frozenset({"PCR4", "PCR7", "PCR12"})
 """What `nitro-tpm-pcr-compute` prints, in the same outer form."""
 _ALGORITHM = "HashAlgorithm"
+_SHA384 = re.compile(r"sha384|sha512_48", re.IGNORECASE)
+"""Within a Rust debug string. Builds with sha2 0.10.9 say `Sha512_48 { .. }`: SHA-384
+is SHA-512 from another start, cut to 48 bytes."""
 _DIGEST = "digest"
 
 
@@ -151,7 +154,7 @@ def _pairs(value: object) -> list[tuple[str, str]]:
             " aws-nitrotpm is not supported yet"
         )
         raise MalformedError(message)
-    if not isinstance(algorithm, str) or "sha384" not in algorithm.lower():
+    if not isinstance(algorithm, str) or not _SHA384.search(algorithm):
         message = f"{_ALGORITHM}: expected SHA-384, got {shown(str(algorithm))}"
         raise MalformedError(message)
     return [(str(n), str(v)) for n, v in inner.items() if n != _ALGORITHM]

@@ -6,6 +6,7 @@ is then a difference that users see.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from pcrlog.measurement import Registers
 from pcrlog.predicates import Binding, Component
+from tests.support import images
 from tests.support.scene import NONCE, PRODUCT, document
 from tests.unit.cli.world import GOOD, OLD, ROGUE, World, connect, release_words
 
@@ -119,6 +121,28 @@ def rolling_out(log: Transcript) -> None:
     log.run("policy lint policy.toml")
 
 
+def what_is_left_to_do(log: Transcript) -> None:
+    """An auditor's queue, and what a provider staples meanwhile."""
+    staple = f"staple {LOG} --follow {PRODUCT} --out web --once"
+    log.run(f"queue {LOG}")
+    log.run(staple)
+    log.world.scene.release("1.4.2")
+    log.world.log.now += 3 * 86_400
+    log.world.scene.release("1.5.0", ROGUE, source=None)
+    log.world.log.seal()
+    log.run(f"queue {LOG}")
+    log.run(f"queue {LOG} --as lab.example --scope reproduction --json")
+    log.world.scene.reproduce()
+    log.world.log.seal()
+    log.run(f"queue {LOG} --as lab.example")
+    log.run(staple, "--attestation https://wallet.acme.example/attestation")
+    log.run(f"revoke {LOG} --key acme.key --reason vulnerable 5")
+    log.run(f"queue {LOG}")
+    log.run(f"{staple} --measurements good.json")
+    ready = f"ready {LOG} --product {PRODUCT} --measurements good.json"
+    log.run(f"{ready} --wait")
+
+
 def keys_and_names(log: Transcript) -> None:
     """Who speaks, and at night no longer does."""
     log.run(f"identity request --name new.example --key lab.key -o new {LOG}")
@@ -140,6 +164,26 @@ def three_machines(log: Transcript) -> None:
     log.run(f"submit r.signed {LOG} --json")
 
 
+def two_builds(log: Transcript) -> None:
+    """An image is measured, and a rebuild of it does not match."""
+    files = [images.file(f"app/{name}", b"x", mtime=100) for name in ("lib", "wallet")]
+    init = images.ramdisk([images.file("init", b"init")])
+    app = images.ramdisk(files)
+    log.world.write("app.eif", images.image(init, app, algorithm="ES384"))
+    log.world.write("part.cpio", app)
+    rebuilt = images.ramdisk(replace(one, mtime=200) for one in reversed(files))
+    cmdline = b"reboot=k panic=31 pci=off"
+    log.world.write("again.eif", images.image(init, rebuilt, cmdline=cmdline))
+    log.run("measure app.eif")
+    log.run("measure app.eif --explain")
+    log.run("measure app.eif --json")
+    log.run("measure --with part.cpio app.eif")
+    log.run("measure --role-arn arn:aws:iam::123456789012:role/Webserver")
+    log.run("measure part.cpio")
+    log.run("diff app.eif again.eif")
+    log.run("diff good.json rogue.json")
+
+
 def mistakes(log: Transcript) -> None:
     """What is typed wrongly is told rightly."""
     log.run("--help")
@@ -159,8 +203,10 @@ SCENES: dict[str, Callable[[Transcript], None]] = {
         refusals,
         an_old_build,
         rolling_out,
+        what_is_left_to_do,
         keys_and_names,
         three_machines,
+        two_builds,
         mistakes,
     )
 }

@@ -6,6 +6,7 @@ A new parser belongs here; `test_every_parser_is_listed` knows where they are.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 from pcrlog import evidence, limits, statement, tiles, transport, trie
@@ -34,6 +35,8 @@ from pcrlog.request import Request
 from pcrlog.seal import Seal
 from pcrlog.tlog_policy import TlogPolicy
 from pcrlog.witness import REQUEST, AddCheckpoint, parse_lines, parse_size
+from tests.support.images import with_crc
+from workbench import eif, eif_certificate, eif_metadata, kms_policy, ramdisk
 
 LEAF = tiles.MAX_ENTRY
 KEY = bytes(32)
@@ -69,6 +72,16 @@ def of_evidence(data: bytes) -> object:
 def of_document(data: bytes) -> object:
     """An attestation document as a person or a server hands it over."""
     return platform("aws-nitro").parse(decode_input(data)).verify_signature()
+
+
+def of_image(data: bytes) -> object:
+    """An enclave image, under the CRC that it has."""
+    return eif.measure(BytesIO(with_crc(data)))
+
+
+def of_ramdisk(data: bytes) -> object:
+    """A ramdisk of one; what is no ramdisk is said to be unread."""
+    return list(ramdisk.read(BytesIO(data), len(data)))
 
 
 def of_refusal(data: bytes) -> object:
@@ -135,6 +148,12 @@ PARSERS = {
     "COSE": Parser(cose.parse, _MALFORMED, limits.ATTESTATION),
     "certificate": Parser(lambda d: chain.load([d, d], d), _MALFORMED, 1024),
     "root": Parser(text(roots.from_pem), _USAGE, limits.POLICY),
+    "image": Parser(of_image, (MalformedError, VerificationError), 1 << 18),  # streamed
+    "image's signature": Parser(eif_certificate.read, _MALFORMED, 32_768),
+    "image's certificate": Parser(eif_certificate.read_certificate, _MALFORMED, 32_768),
+    "image's metadata": Parser(eif_metadata.read, _MALFORMED, 1 << 18),  # of 1 << 20
+    "key policy": Parser(kms_policy.parse_key_policy, _MALFORMED, kms_policy.MOST),
+    "ramdisk": Parser(of_ramdisk, (), 1 << 18),  # streamed
     "refusal": Parser(of_refusal, (), transport.ANSWER),
     "placing": Parser(of_placing, (TransportError,), transport.ANSWER),
 }

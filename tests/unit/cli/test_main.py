@@ -82,9 +82,22 @@ LINES = [
     f"bundle {P} {PRODUCT} --measurement aws-nitro/PCR0=sha384:HEX -o w.pcrbundle",
     f"bundle {P} {PRODUCT} --measurements build.json -o wallet.pcrbundle",
     f"ready {P} {PRODUCT} --measurements build.json --wait 2h",
+    f"ready {P} {PRODUCT} --measurements build.json --wait",
+    f"queue {P}",
+    f"queue {P} {PRODUCT} --scope source-review --as lens.example --mirror m --json",
+    f"staple {P} --follow acme.example/wallet --out web",
+    (
+        f"staple {P} --follow acme.example/wallet --out web --once --newest 2"
+        " --attestation https://wallet.acme.example/attestation"
+    ),
+    f"verify {P} wallet.acme.example",
+    f"{RELEASE} --from-git --recipe build.sh --remote origin",
     f"lookup {P} --measurement aws-nitro/PCR0=sha384:HEX",
     f"lookup {P} {PRODUCT}",
     f"lookup {P} --identity acme.example",
+    f"controls check {P} {PRODUCT} --administrator ARN --pcr0-alone kms.json",
+    "controls check kms.json --measurements good.json --measurements green.json",
+    f"controls render {P} {PRODUCT} --format terraform",
     "identify doc.cbor",
     "show 7",
 ]
@@ -111,7 +124,7 @@ PARENT = click.Context(pcrlog, help_option_names=["-h", "--help"])
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_that_scripts_rely_on_is_understood(line: str) -> None:
     words = line.split()
-    size = 2 if words[0] in {"keys", "identity", "policy"} else 1
+    size = 2 if words[0] in {"controls", "keys", "identity", "policy"} else 1
     command = ALL[" ".join(words[:size])]
     session = Session(clock=lambda: 0.0, output=Output())
     command.make_context(words[0], words[size:], parent=PARENT, obj=session)

@@ -37,6 +37,9 @@ FORMS = {
     "build-enclave": json.dumps(
         {"Measurements": {"HashAlgorithm": "Sha384 { ... }", **HEX}}, indent=2
     ),
+    "sha2 0.10.9": json.dumps(
+        {"Measurements": {"HashAlgorithm": "Sha512_48 { .. }", **HEX}}
+    ),
     "describe-eif": json.dumps(
         {
             "EifVersion": 4,

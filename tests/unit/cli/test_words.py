@@ -16,7 +16,8 @@ from cli.ladder import check_row, rows_of
 from cli.output import Output
 from cli.policy_edit import _length
 from cli.policy_text import explain, lint
-from cli.ready import Ready, _ask, _status
+from cli.readiness import Ready
+from cli.ready import _ask
 from pcrlog.errors import TransportError, UsageError
 from pcrlog.policy import Policy
 from pcrlog.transport import Client
@@ -60,7 +61,7 @@ def test_what_is_not_ready_ends_as_its_checks_do(
     statuses: list[str], status: int
 ) -> None:
     checks = tuple(structs.replace(FAILED, status=one) for one in statuses)
-    assert _status(Ready(False, "a/b", None, (), (), checks)) == status  # noqa: FBT003 - a member
+    assert Ready(False, "a/b", None, (), (), checks).exit_code == status  # noqa: FBT003 - a member
 
 
 def test_seconds_that_are_no_minutes_are_said_as_seconds() -> None:
