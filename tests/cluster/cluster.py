@@ -33,6 +33,7 @@ from statistics import median
 
 import psycopg
 
+from bench.page import Figure, write_part
 from log_server.config import Config
 from monitor.witness_store import NAME, read
 from tests.cluster import network
@@ -47,6 +48,11 @@ from tests.support.audit import Audited, audit
 from tests.support.shown import reading
 from tests.unit.log_server.parties import Log
 
+_NOTES = """\
+Three web processes, two sequencers and PostgreSQL on this one machine, each in a
+network of its own; the lease is {lease} s. Whatever was not kept would have ended it
+([tests/cluster/cluster.py](../tests/cluster/cluster.py)).
+"""
 _LOOK = 0.01
 _TAKEOVER = 60
 """Seconds after which nobody comes any more."""
@@ -93,6 +99,35 @@ class Summary:
             f" {found.checkpoints} checkpoints seen, of one history; nothing lost\n"
             f"from a fault to the next new checkpoint (lease {self.lease} s):{times}"
         )
+
+    def figures(self) -> Iterator[Figure]:
+        """The same, for docs/performance.md."""
+        struck = ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items()))
+        found, told = self.audited, self.world.told
+        yield Figure(
+            "faults",
+            f"{self.faults.total()} ({struck}), seed {self.seed}, in"
+            f" {self.seconds:.0f} s",
+        )
+        yield Figure(
+            "requests",
+            f"{self.world.answers:,} answered, {self.world.unanswered:,} broken off",
+        )
+        yield Figure(
+            "201 and 202 kept",
+            f"{len(told.indices):,} statements told an index, {found.decided:,} told"
+            f" later, {found.refused:,} refused with a reason",
+            "all of them",
+        )
+        yield Figure(
+            "checkpoints that were seen", f"{found.checkpoints:,}", "of one history"
+        )
+        for kind, times in sorted(self.takeovers.items()):
+            yield Figure(
+                f"{kind} of who sequences, to the next new checkpoint",
+                f"p50 {median(times):.1f} s, max {max(times):.1f} s, {len(times)} times",
+                "within seconds",
+            )
 
 
 @dataclass
@@ -337,6 +372,9 @@ def main(arguments: Sequence[str]) -> Summary:
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--lease", type=int, default=5)
+    parser.add_argument(
+        "--page", action="store_true", help="write its part of docs/performance.md"
+    )
     options = parser.parse_args(arguments)
 
     def say(words: str) -> None:
@@ -349,6 +387,9 @@ def main(arguments: Sequence[str]) -> Summary:
     with tempfile.TemporaryDirectory(prefix="pcrlog-cluster-") as folder:
         summary = run(Path(folder), options.faults, options.seed, options.lease, say)
     sys.stdout.write(f"{summary}\n")
+    if options.page:
+        notes = _NOTES.format(lease=options.lease)
+        write_part("cluster", summary.figures(), notes)
     return summary
 
 
