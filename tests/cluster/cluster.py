@@ -125,7 +125,8 @@ class Summary:
         for kind, times in sorted(self.takeovers.items()):
             yield Figure(
                 f"{kind} of who sequences, to the next new checkpoint",
-                f"p50 {median(times):.1f} s, max {max(times):.1f} s, {len(times)} times",
+                f"p50 {median(times):.1f} s, max {max(times):.1f} s;"
+                f" {len(times)} times",
                 "within seconds",
             )
 
