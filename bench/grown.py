@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.inside import Inside, clocks
 from bench.load import Loaded, get, load, post
 from bench.made import GROUP, batches, groups, pcr0_of, product_of
 from bench.served import Log, made_log
@@ -28,6 +29,10 @@ _AGAIN = 20_000
 _LAST = 60_000
 """Entries that the grown log takes over HTTP."""
 _TOLD_EVERY = 10.0
+_SMALL = 20_000
+"""Entries of a log that is small: for the time of an entry in its sequencer."""
+_CLOCKED = 100_000
+"""The same is told of the first and of the last so many that are loaded."""
 
 
 class Stretch(NamedTuple):
@@ -65,11 +70,15 @@ class Bundles(NamedTuple):
 
 
 class Grown(NamedTuple):
-    """All that is told of a log that grows."""
+    """All that is told of a log that grows.
+
+    `inside`: of a small log, of the first entries that were loaded, and of the last.
+    """
 
     stretches: list[Stretch]
     standing: list[Standing]
     bundles: Bundles
+    inside: list[Inside]
 
     @property
     def sustained(self) -> float:
@@ -81,6 +90,10 @@ class Grown(NamedTuple):
 
 def grow(first: int, last: int, last_stretch: int = _LAST) -> Iterator[str | Grown]:
     """Grow a log: words on how far it is, and the outcome at the end."""
+    inside: list[Inside] = []
+    with made_log() as log:
+        for _ in _load(log, 0, min(_SMALL, first), inside):
+            pass
     with made_log() as log:
         stretches, standing = [], []
         part = max(GROUP, first // _PARTS // GROUP * GROUP)
@@ -93,12 +106,12 @@ def grow(first: int, last: int, last_stretch: int = _LAST) -> Iterator[str | Gro
             bundles = _bundles(log, first)
             standing.append(_standing(log))
             yield f"{first:,} entries: {bundles.once.rate:,.0f} bundles a second"
-        for size in _load(log, first, last - first):
+        for size in _load(log, first, last - first, inside):
             yield f"{size:,} entries, loaded"
         with log.served():
             stretches.append(_stretch(log, last, last_stretch))
             standing.append(_standing(log))
-        yield Grown(stretches, standing, bundles)
+        yield Grown(stretches, standing, bundles, inside)
 
 
 def _stretch(log: Log, start: int, number: int) -> Stretch:
@@ -156,22 +169,38 @@ class _Made:
 
     def __init__(self, some: Iterator[list[bytes]]) -> None:
         self._some = some
+        self.given = 0
 
     def after(self, taken: int, _rows: int) -> Sequence[Waiting]:
+        some = next(self._some, [])
+        self.given += len(some)
         return [
             Waiting(taken + n, envelope, sha256(envelope), conflict_accepted=False)
-            for n, envelope in enumerate(next(self._some, []), 1)
+            for n, envelope in enumerate(some, 1)
         ]
 
 
-def _load(log: Log, start: int, number: int) -> Iterator[int]:
-    """Have the sequencer decide statements that nobody sent; the sizes it comes to."""
-    config = log.config
-    with open_sequencer(config, lambda: int(time.time())) as sequencer:
-        made = _Made(groups(log.keys, start, number, 1))
+def _load(log: Log, start: int, number: int, inside: list[Inside]) -> Iterator[int]:
+    """Have the sequencer decide statements that nobody sent; the sizes it comes to.
+
+    `inside` is given where the time of its first and its last entries went.
+    """
+    part = min(_CLOCKED, number)
+    stops = [(part, True)]
+    if number > part:
+        stops += [(max(part, number - part), False), (number, True)]
+    config, made = log.config, _Made(groups(log.keys, start, number, 1))
+    with (
+        open_sequencer(config, lambda: int(time.time())) as sequencer,
+        clocks(start) as running,
+    ):
         sequencer._intake = made  # type: ignore[assignment] # noqa: SLF001 - it asks for rows alone
         told = time.monotonic()
         while sequencer.round():
+            while stops and made.given >= stops[0][0]:
+                stretch, (_, wanted) = running.stop(start + made.given), stops.pop(0)
+                if wanted:
+                    inside.append(stretch)
             if time.monotonic() - told > _TOLD_EVERY:
                 told = time.monotonic()
                 yield sequencer.progress.tree.size

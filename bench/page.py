@@ -77,10 +77,10 @@ def render(
     phases = [
         "### Where the time of a new process goes\n",
         "Each line is a process of its own, so each contains the ones before.\n",
-        _table(("process", "ms"), _lines(cold)),
+        table(("process", "ms"), _lines(cold)),
         "### Where the time of a verification goes\n",
         "In a process that has verified before; medians, so they need not add up.\n",
-        _table(("step", "ms"), _lines(warm)),
+        table(("step", "ms"), _lines(warm)),
     ]
     write_part("one", figures, "\n".join([_NOTES, *phases]))
 
@@ -100,8 +100,8 @@ def write_part(name: str, figures: Iterable[Figure], notes: str) -> None:
         [
             f"## {heading}\n",
             f"By `{command}`.\n",
-            _table(("", ""), _machine()),
-            _table(("what", "measured", "asked"), rows),
+            table(("", ""), _machine()),
+            table(("what", "measured", "asked"), rows),
             notes,
         ]
     )
@@ -147,6 +147,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown has it; ends with a newline."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

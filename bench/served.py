@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -89,8 +89,7 @@ class Log:
         children = f"/proc/{self._process}/task/{self._process}/children"
         found = {}
         for word in Path(children).read_text().split():
-            files = Path(f"/proc/{word}/fd")
-            names = {str(one.readlink()) for one in files.iterdir()}
+            names = set(_open_files(int(word)))
             if str(self.folder / "run" / "sequencer.lock") in names:
                 found[_SEQUENCER] = int(word)
             elif any(name.endswith("intake.db") for name in names):
@@ -109,6 +108,13 @@ class Log:
         """Bytes of memory of all its processes; what they share counts for each."""
         pids = [self._process, *self.processes().values()]
         return sum(_resident(pid) for pid in pids)
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    """Names of what a process has open; what it closes meanwhile is left out."""
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(one.readlink())
 
 
 def _resident(pid: int) -> int:

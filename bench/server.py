@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.grown import WAIT, Grown, grow
+from bench.inside import head_of, rows_of
 from bench.load import CONNECTIONS, Loaded, get, load, post
 from bench.made import releases
-from bench.page import Figure, write_part
+from bench.page import Figure, table, write_part
 from bench.served import Log, running
 from bench.stages import Stages, watch
 from bench.submission import free_port, wait_for
@@ -323,6 +324,16 @@ same signature check and the same commits, and no log behind it
 last one, entries went through the same sequencer and store, without HTTP before it
 ([bench/grown.py](../bench/grown.py)).
 """
+_INSIDE = """
+### Where the time of an entry goes in the sequencer
+
+By the clock, with nothing but the loader beside it, for entries from one size of a log
+to another ([bench/inside.py](../bench/inside.py)). A signature is checked twice: by the
+web process, which takes in nothing else, and by the sequencer, which does not believe
+it. What grows with the log is reading and writing pages: keys are hashes, so each new
+one lies on a page of its own, and each such page is written twice, to the WAL and to
+the file.
+"""
 
 
 def main() -> int:
@@ -336,6 +347,7 @@ def main() -> int:
     parser.add_argument("--no-page", action="store_true", help="write nothing")
     options = parser.parse_args()
     found: list[Figure] = []
+    inside = ""
 
     def tell(figures: Iterator[Figure]) -> None:
         for figure in figures:
@@ -351,10 +363,12 @@ def main() -> int:
     for told in grow(options.entries, options.grown, options.last):
         if isinstance(told, Grown):
             tell(grown_figures(told, beside))
+            inside = table(head_of(told.inside), rows_of(told.inside))
+            print(inside)
         else:
             print(f"    ... {told}", flush=True)
     if not options.no_page:
-        write_part("server", found, _NOTES)
+        write_part("server", found, f"{_NOTES}{_INSIDE}\n{inside}")
     return 0 if all(figure.met for figure in found) else 1
 
 

@@ -100,8 +100,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """An idle log seals this often, so that freshness can be told from silence."""
     min_publish_interval: Annotated[int, Meta(ge=0, le=3600)] = 0
     """At least this long between two checkpoints; witnesses have daily budgets."""
-    threads: Annotated[int, Meta(ge=4, le=4096)] = 16
-    """Questions answered at once; of submissions any number may wait."""
+    threads: Annotated[int, Meta(ge=4, le=4096)] = 4
+    """Questions answered at once; of submissions any number may wait. They take
+    turns at the interpreter: with 16 threads a bundle cost half as much again."""
     most_waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
     """Statements that may wait for a decision; more are refused with 429."""
     rate_per_address: _Rate = 200

@@ -20,6 +20,7 @@ FIGURES = (
     "bundles, 2,000 entries, asked for again",
     "start to first answer",
     "memory of all its processes, at work",
+    "| us an entry | 0 to 2,000 | 2,000 to 3,000 |",
 )
 
 
