@@ -20,7 +20,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 LOCKED := $(PIP_INSTALL) --require-hashes
 
 # Folders with code; some come later than others.
-CODE = $(wildcard pcrlog log_server monitor cli signing workbench demo bench fuzz tools tests)
+CODE = $(wildcard pcrlog log_server monitor cli signing workbench demo bench fuzz tools tests docs/examples)
 
 # --- set-up ---------------------------------------------------------------------------
 # Each stamp stands for one lock. It lies inside .venv, so that it goes when .venv goes.
@@ -168,11 +168,11 @@ lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 fo
 	"$$tmp/venv/bin/python" $(LOCKED) $(PIP_BINARY) -r requirements/lock.txt; \
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt; \
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/runtime.txt -o requirements/postgresql.txt; \
-	for extra in s3 awskms gcpkms hsm hv; do \
+	for extra in s3 awskms gcpkms hsm hv sigstore; do \
 	  $(COMPILE) pyproject.toml --extra $$extra -c requirements/runtime.txt -o requirements/$$extra.txt; \
 	done; \
 	$(COMPILE) --group pyproject.toml:build -c requirements/runtime.txt -o requirements/build.txt; \
-	$(COMPILE) --group pyproject.toml:dev -c requirements/postgresql.txt -c requirements/s3.txt -c requirements/hsm.txt -c requirements/hv.txt -c requirements/build.txt -o requirements/dev.txt; \
+	$(COMPILE) --group pyproject.toml:dev -c requirements/postgresql.txt -c requirements/s3.txt -c requirements/hsm.txt -c requirements/hv.txt -c requirements/sigstore.txt -c requirements/build.txt -o requirements/dev.txt; \
 	$(COMPILE) requirements/fuzz.in -c requirements/runtime.txt -c requirements/build.txt -c requirements/dev.txt -o requirements/fuzz.txt; \
 	$(COMPILE) requirements/cluster.in -o requirements/cluster.txt; \
 	$(COMPILE) --group pyproject.toml:lock -o requirements/lock.txt; \

@@ -23,6 +23,7 @@ from pcrlog.errors import MalformedError, PcrlogError, UncheckedError, UsageErro
 from pcrlog.keys import PublicKey
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.policy import Policy
+from pcrlog.policy_update import follow
 from pcrlog.proof import Proof
 from pcrlog.request import Request
 from pcrlog.seal import Seal
@@ -220,6 +221,12 @@ def _policy(ask: Ask) -> Answer:
     return {"sha256": policy.sha256}
 
 
+def _follow(ask: Ask) -> Answer:
+    given = decode_base64(ask["policy"]), decode_base64(ask["updates"])
+    policy = follow(*given, ask["now"]).policy
+    return {"sha256": policy.sha256, "version": policy.version}
+
+
 def _attestation(ask: Ask) -> Answer:
     platform = attestation.platform("aws-nitro")
     unverified = platform.parse(
@@ -312,6 +319,7 @@ _OPERATIONS: dict[str, Callable[[Ask], Answer]] = {
     "consistency": _consistency,
     "consistency-roots": _consistency_roots,
     "entry-bundle": _entry_bundle,
+    "follow": _follow,
     "inclusion": _inclusion,
     "index-keys": _index_keys,
     "key": _key,

@@ -1,6 +1,10 @@
 """The statement of an audit, from the options and what they are about."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cli.logs import Access, View
 from cli.looking import Found
@@ -16,18 +20,20 @@ from pcrlog.statement import CONTROLS_REVIEW, SOURCE_REVIEW, Statement
 from pcrlog.verification.audits import digest_of
 
 _SEVERITIES = ("critical", "high", "medium", "low")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _DAY = 86_400
 
 
 class CosignOptions(SpeakOptions, frozen=True, kw_only=True):
     """What `pcrlog cosign` takes."""
 
-    index: int | None
-    scope: str
-    result: str
-    measurements: str | None
+    indices: tuple[int, ...]
+    all_variants: bool
+    scope: str | None
+    result: str | None
+    measurements: tuple[str, ...]
     pcrs: tuple[str, ...]
-    artifact: str | None
+    artifacts: tuple[str, ...]
     components_complete: bool
     open_findings: str | None
     commit: str | None
@@ -35,6 +41,26 @@ class CosignOptions(SpeakOptions, frozen=True, kw_only=True):
     report: str | None
     performed: str | None
     expires: str | None
+    rebuild: str | None
+    produces: str | None
+    run: bool
+    fail_on_mismatch: bool
+    against: str | None
+    fetch_from: str | None
+    recipe: str | None
+    variables: tuple[str, ...]
+    folder: str | None
+    timeout: str
+
+
+class Earlier(Struct, frozen=True):
+    """A review that another one builds on."""
+
+    index: int
+    sha256: str
+    commit: str
+    result: str
+    performed: str
 
 
 @dataclass
@@ -47,7 +73,15 @@ class Work:
     release: Release | None = None
     found: Found | None = None
     commit: str | None = None
-    basis: Basis | None = None
+    basis: Sequence[Earlier] = ()
+    """What it builds on, the newest first: that one is the basis."""
+
+    @property
+    def against(self) -> str:
+        """Why the release no longer stands; empty if it does, or if there is none."""
+        if self.found is None or self.entry is None or self.release is None:
+            return ""
+        return self.found.releases.against(self.entry, self.release)
 
 
 def audit_statement(
@@ -71,12 +105,16 @@ def audit_statement(
     if options.scope == SOURCE_REVIEW:
         platform = "source"
         registers: Registers = {"commit": f"gitCommit:{work.commit}"}
-        members["basis"] = work.basis
+        if work.basis:
+            members["basis"] = Basis(work.basis[0].commit, work.basis[0].sha256)
     else:
         platform, registers = _about_release(options, work, own, members)
         if options.scope == CONTROLS_REVIEW and options.result != "fail":
             latest = parse_time(performed) + limits.CONTROLS_REVIEW_DAYS * _DAY
             expires = expires or format_time(latest)
+    if expires is not None and parse_time(expires) <= now:
+        message = f"it would have run out already, at {expires}: --expires, --performed"
+        raise UsageError(message)
     predicate = Audit(
         **common(access, work.name, now, platform),  # type: ignore[arg-type] # a dict of members
         **members,  # type: ignore[arg-type] # as above
@@ -127,13 +165,11 @@ def _report(text: str | None) -> Document | None:
 def _open(text: str | None) -> OpenFindings | None:
     if text is None:
         return None
-    found: dict[str, int] = {}
-    for part in text.split(","):
-        severity, _, number = part.strip().partition("=")
-        if severity in found or not (number.isascii() and number.isdigit()):
-            break
-        found[severity] = int(number)
-    if set(found) != set(_SEVERITIES):
+    pairs = [part.strip().partition("=")[::2] for part in text.split(",")]
+    # All four, each once: a severity that is left out, or said twice, is no zero.
+    if sorted(name for name, _ in pairs) != sorted(_SEVERITIES) or not all(
+        _NUMBER.fullmatch(number) for _, number in pairs
+    ):
         message = f"--open: expected critical=0,high=0,medium=0,low=0, got {text!r}"
         raise UsageError(message)
-    return OpenFindings(**found)
+    return OpenFindings(**{name: int(number) for name, number in pairs})

@@ -66,9 +66,15 @@ class Batch(Struct, frozen=True):
 
 
 def hand_in_all(
-    session: Session, access: Access, given: Sequence[Given], plan: Plan
+    session: Session,
+    access: Access,
+    given: Sequence[Given],
+    plan: Plan,
+    known: Sequence[Told] = (),
 ) -> int:
     """Submit, wait, check each proof, and say what came of each; the exit status.
+
+    `known` are in the log already, and told of beside the others.
 
     Raises:
         TransportError: no answer.
@@ -81,7 +87,7 @@ def hand_in_all(
             wait=min(_SERVER_WAIT, patience),
             accept_conflict=plan.conflict,
         )
-        told = []
+        told = [*known]
         for number, (one, answer) in enumerate(zip(given, answers, strict=True), 1):
             tell(f"checking {number} of {len(given)}")
             told.append(_settle(access, one, answer, ends))

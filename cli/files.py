@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from pcrlog.errors import UsageError
+from pcrlog.errors import UncheckedError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,8 @@ def write_new(
 ) -> None:
     """Write a file whole or not at all; an existing one only with `force`.
 
+    Of a symbolic link, the file that it leads to is replaced.
+
     Raises:
         UsageError: it exists, or cannot be written.
     """
@@ -41,14 +43,51 @@ def write_new(
         return
     try:
         if force:
-            replace(path, data, mode=mode)
+            replace(os.path.realpath(path), data, mode=mode)
             return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - pathlib costs 6 ms here
+            raise
     except FileExistsError as error:
         message = f"{path} exists; it is left as it is. Name another, or remove it"
         raise UsageError(message) from error
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise UsageError(message) from error
+
+
+def change(path: str, before: bytes, after: bytes) -> None:
+    """Put `after` in the place of a file that still is what was read of it.
+
+    Two commands that change the same file at the same time do not undo each other: the
+    second one is refused. The file keeps its mode.
+
+    Raises:
+        UncheckedError: it is not `before` any more.
+        UsageError: it cannot be written, or is standard input.
+    """
+    import fcntl
+    from pathlib import Path
+
+    if path == "-":
+        message = "standard input cannot be changed: name a file"
+        raise UsageError(message)
+    try:
+        with Path(path).open("rb") as old:
+            # Whoever waited here may hold what was replaced: the path is read again.
+            fcntl.flock(old, fcntl.LOCK_EX)
+            with Path(path).open("rb") as now:
+                same = now.read(len(before) + 1) == before
+                mode = os.fstat(now.fileno()).st_mode & 0o777
+            if not same:
+                message = f"{path} was changed by another command meanwhile: ask again"
+                raise UncheckedError(message)
+            write_new(path, after, mode=mode, force=True)
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise UsageError(message) from error

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from cli.output import BAD, DIM, GOOD, PLAIN, STRONG, WARN, Row, blank, say
 from pcrlog.encoding import format_time
 from pcrlog.verification.checks import Check
-from pcrlog.verification.report import Link, Report
+from pcrlog.verification.components import NUMBERS, name_of
+from pcrlog.verification.ground import facts_of
+from pcrlog.verification.links import ORDER
+from pcrlog.verification.report import ComponentShown, Link, Report, Share
 
-_MARKS = {
+MARKS = {
     "proven": ("✓", GOOD),
     "claimed": ("~", WARN),
     "missing": ("·", DIM),
@@ -16,14 +19,10 @@ _MARKS = {
     "failed": ("✗", BAD),
 }
 _VERDICTS = {"verified": GOOD, "unchecked": "bold yellow", "refuted": BAD}
-_GROUND = {
-    "separate": "all of this rests on AWS, which makes the hardware; others run it",
-    "same": "all of this rests on AWS, which makes the hardware and runs the machines",
-    "unknown": "all of this rests on who makes the hardware and who runs the machines",
-}
 OTHER_KEY = "another key"
 """How check `channel` begins to say that the document names somebody else's key."""
 _MOST_CHECKS = 6
+_MOST_COMPONENTS = 8
 _LONG_HEX = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{24,}\b")
 """People compare the beginnings; --json has all of it."""
 
@@ -34,8 +33,8 @@ def rows_of(report: Report) -> Iterator[Row]:
     style = _VERDICTS[report.verdict]
     yield Row(((f"{word}: ", style),), claim, STRONG, hang=2)
     yield blank()
-    yield from (link_row(link) for link in report.links)
-    yield Row((("    8 ", DIM), (f"{'ground':<17}", DIM)), _GROUND[report.ground], DIM)
+    yield from ladder(report.links, report.components)
+    yield Row((("    8 ", DIM), (f"{'ground':<17}", DIM)), ground_of(report), DIM)
     yield blank()
     yield from _failures(report)
     if report.verdict != "refuted":
@@ -47,16 +46,79 @@ def rows_of(report: Report) -> Iterator[Row]:
         yield Row((("log: ", DIM),), told, DIM)
 
 
-def link_row(link: Link) -> Row:
-    """One rung: mark, number, name, status, by whom, from which entries."""
-    mark, style = _MARKS[link.status]
-    number = PLAIN if link.status == "proven" else DIM
+def ladder(
+    links: Sequence[Link], components: Sequence[ComponentShown]
+) -> Iterator[Row]:
+    """The links; below 5 and 6, what each component comes to there."""
+    for link in links:
+        yield link_row(link)
+        yield from component_rows(link.number, components)
+
+
+def component_rows(number: int, components: Sequence[ComponentShown]) -> Iterator[Row]:
+    """Components at a link, in their order; of many, the worst, and none proven."""
+    rows = [
+        (one, share)
+        for one in components
+        for share in one.links
+        if share.number == number
+    ]
+    if len(rows) > _MOST_COMPONENTS:
+        open_ = [row for row in rows if row[1].status != "proven"]
+        if len(open_) < len(rows):
+            yield say(f"      ✓ {len(rows) - len(open_)} components are proven", DIM)
+        rows = sorted(open_, key=lambda row: ORDER.index(row[1].status))
+    yield from (_component_row(*row) for row in rows[:_MOST_COMPONENTS])
+    if len(rows) > _MOST_COMPONENTS:
+        rest = len(rows) - _MOST_COMPONENTS
+        yield say(f"        and {rest} more; --json has all", DIM)
+
+
+def _component_row(one: ComponentShown, share: Share) -> Row:
+    mark, style = MARKS[share.status]
+    told = share.found or cited(share)
+    lead = f"    {'  ' * one.depth}"
+    return Row(
+        (
+            (f"{lead}{mark} ", style),
+            (f"{name_of(one)}  ", PLAIN),
+            (f"{share.status}  ", style),
+        ),
+        told,
+        DIM,
+        hang=len(lead) + 2,
+    )
+
+
+def cited(link: Link | Share) -> str:
+    """By whom, from which entries."""
     by = ", ".join("this run" if who == "run" else who for who in link.by)
     entries = ", ".join(str(cited.index) for cited in link.evidence)
     plural = "entries" if len(link.evidence) > 1 else "entry"
-    behind = f"{by} ({plural} {entries})" if entries and by else by
-    if by == "this run" and link.status != "proven":
+    return f"{by} ({plural} {entries})" if entries and by else by
+
+
+def ground_of(report: Report) -> str:
+    """Link 8 in a sentence: on whom all the others rest."""
+    facts, operator = facts_of(report.platform), report.infrastructure.operator
+    if facts is None:
+        return "all of this rests on who makes the hardware and who runs the machines"
+    rests = f"all of this rests on {facts.called}, which makes the hardware"
+    if report.ground == "same":
+        return f"{rests} and runs the machines: {facts.called} could forge it"
+    others = f"{operator} runs the machines" if operator else "who runs it is not said"
+    return f"{rests}: {facts.called} could forge it; {others}"
+
+
+def link_row(link: Link) -> Row:
+    """One rung: mark, number, name, status, by whom, from which entries."""
+    mark, style = MARKS[link.status]
+    number = PLAIN if link.status == "proven" else DIM
+    behind = cited(link)
+    if link.by == ("run",) and link.status != "proven":
         behind = ""
+    if link.number in NUMBERS and link.status in ("missing", "failed") and behind:
+        behind = f"the list: {behind}"
     return Row(
         (
             (f"  {mark} ", style),
@@ -124,7 +186,8 @@ def _advice(check: Check) -> str:
 
 
 _ADVICE = {
-    "policy.valid": "get a newer policy from whoever gave you this one",
+    "policy.valid": "get a newer policy from whoever gave you this one (pcrlog policy"
+    " update, if it names who may sign the next)",
     "document.time": "set this machine's clock, and ask again",
     "document.nonce": "ask the enclave yourself: --url URL, or say what you sent with"
     " --nonce HEX",

@@ -5,7 +5,7 @@ Without one, `--log URL` is enough to submit: then nothing is believed, and the 
 says so. Both give the same `View`, so that commands are written once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,8 @@ from pcrlog.authority import Authority
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import shown
 from pcrlog.entry import Entry, read_entry
-from pcrlog.errors import UncheckedError, UsageError
+from pcrlog.errors import UncheckedError, UsageError, VerificationError
+from pcrlog.index_keys import keys_of_payload
 from pcrlog.measurement import PLATFORMS, Registers, spell
 from pcrlog.note import UnverifiedNote
 from pcrlog.online import auditors_of
@@ -157,6 +158,24 @@ class Access:
     def lookup(self, key: str) -> View:
         """The view that answers one key."""
         return self.open(self.source(lookup_path(key), limits.BUNDLE))
+
+    def under(self, key: str) -> tuple[int, Iterator[Entry]]:
+        """How many entries are under a key, and these, the newest first.
+
+        A log hands over as many as it likes; the others are fetched one by one.
+        """
+        indices, newest = self.lookup(key).newest(key)
+        handed = {entry.index: entry for entry in newest}
+
+        def entries() -> Iterator[Entry]:
+            for index in reversed(indices):
+                entry = handed[index] if index in handed else self.entry(index)
+                if key not in keys_of_payload(entry.envelope.payload):
+                    message = f"entry {index} does not belong under {key}"
+                    raise VerificationError(message)
+                yield entry
+
+        return len(indices), entries()
 
     def said(self, name: str, platform: str, measurement: str) -> View:
         """The view of all that a name says about a measurement, and of its identity.

@@ -7,8 +7,10 @@ a test compares it with the command's own.
 """
 
 import importlib
+import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -16,6 +18,9 @@ from click.exceptions import NoArgsIsHelpError
 from cli.output import Output
 from cli.session import Session
 from pcrlog.errors import PcrlogError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
 
@@ -32,6 +37,7 @@ COMMANDS = {
     "queue": ("cli.queued", "List releases that nobody has audited yet, oldest first."),
     "bundle": ("cli.bundle", "Fetch what verifying offline needs, in one file."),
     "staple": ("cli.staple", "Keep a fresh bundle beside an attestation endpoint."),
+    "export": ("cli.export", "Hand accepted releases to other verifiers."),
     "mirror": ("cli.mirror", "Copy a whole log, verified, into a folder of files."),
     "policy": ("cli.policy", "Change, explain and check a policy file."),
     "measure": ("cli.measure", "Compute the registers of an enclave image."),
@@ -39,6 +45,10 @@ COMMANDS = {
     "keys": ("cli.keys", "Make and show keys."),
     "identity": ("cli.identities", "Enrol a name, change its keys, show them."),
     "release": ("cli.release", "Publish which registers a version boots to."),
+    "component": (
+        "cli.component",
+        "Release a part of images, and see how far its chain goes.",
+    ),
     "cosign": ("cli.cosign", "Publish the result of a rebuild or a review."),
     "controls": (
         "cli.controls",
@@ -52,6 +62,11 @@ COMMANDS = {
         "cli.conformance",
         "Compare an implementation with the protocol's vectors.",
     ),
+    "completion": (
+        "cli.completion",
+        "Print what makes a shell complete commands and options.",
+    ),
+    "man": ("cli.man", "Print a manual page, or write all of them."),
 }
 """Command to module and help, in the order in which `--help` lists them."""
 
@@ -74,6 +89,19 @@ class LazyGroup(click.Group):
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> "list[CompletionItem]":
+        """What a shell offers for a command's name, from the table alone."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(
         self,
@@ -98,6 +126,8 @@ def main(
     args: list[str] | None = None, *, clock: Callable[[], float] = time.time
 ) -> int:
     """Run one command; its exit status."""
+    if "_PCRLOG_COMPLETE" in os.environ:  # a shell asks, at a TAB
+        importlib.import_module("cli.shells").offer()
     output = Output()
     session = Session(clock=clock, output=output)
     try:

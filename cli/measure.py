@@ -6,16 +6,16 @@ nitro-cli's describe-eif prints, and a member `pcrlog` with what it does not say
 
 Beside an image, or without one, it computes the registers that are known beforehand:
 of a role, of a machine, of a certificate that will sign. `--with` appends ramdisks.
+`--find`, which does ask a log, is in measure_find.py.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from msgspec import Struct
 
 from cli import files, images
-from cli.options import json_option, takes
+from cli.options import LogOptions, json_option, read_options, takes
 from cli.output import DIM, GOOD, STRONG, WARN, Row, blank, following, say
 from cli.session import Session
 from pcrlog import limits
@@ -30,17 +30,20 @@ _FORMULAS = {
     "PCR2": "the same, of all that says PCR2",
     "PCR8": "SHA384(48 zero bytes, SHA384(the certificate in DER))",
 }
+_Part: TypeAlias = tuple[str, str, int]
 _WIDTH = 9
 """Columns of a register's name, or of a number of bytes."""
 
 
-class _Measure(Struct, frozen=True, kw_only=True):
+class _Measure(LogOptions, frozen=True, kw_only=True):
     image: str | None
     explain: bool
     added: tuple[str, ...]
     role_arn: str | None
     instance_id: str | None
     certificate: str | None
+    find: bool
+    products: tuple[str, ...]
 
 
 @click.command("measure")
@@ -58,13 +61,30 @@ class _Measure(Struct, frozen=True, kw_only=True):
 @click.option(
     "--certificate", metavar="FILE", help="Predict PCR8: signed with this one (PEM)."
 )
+@click.option(
+    "--find", is_flag=True, help="Which artifacts of a log are in it? Sends no digest."
+)
+@click.option(
+    "--product",
+    "products",
+    metavar="NAME/PRODUCT",
+    multiple=True,
+    help="With --find: artifacts of this one, or NAME/*; else of the policy's.",
+)
+@read_options
 @json_option
 @takes(_Measure)
-def measure_command(session: Session, options: _Measure) -> None:
+def measure_command(session: Session, options: _Measure) -> int:
     """Compute the registers of an enclave image.
 
     Exit status: 0 measured, 4 it is no image, or one that readers would disagree on.
+    With --find also 3: not all of it could be looked into.
     """
+    if options.find:
+        return _find(session, options)
+    if options.products:
+        message = "--product says whose artifacts to look for: with --find"
+        raise UsageError(message)
     foreseen = _foreseen(options)
     if options.image is None:
         if not foreseen or options.added or options.explain:
@@ -73,10 +93,10 @@ def measure_command(session: Session, options: _Measure) -> None:
             )
             raise UsageError(message)
         _show_registers(session, foreseen)
-        return
+        return 0
     if options.added:
         _predict(session, options, options.image, foreseen)
-        return
+        return 0
     with images.opened(options.image) as file:
         image = images.measured(file, options.image, session.output)
     _check_signer(image, foreseen)
@@ -85,6 +105,17 @@ def measure_command(session: Session, options: _Measure) -> None:
         _data(image, registers, explain=options.explain),
         _rows(options, image, registers),
     )
+    return 0
+
+
+def _find(session: Session, options: _Measure) -> int:
+    others = (options.added, options.role_arn, options.instance_id, options.certificate)
+    if options.image is None or options.explain or any(others):
+        message = "--find takes an image, and says nothing of registers"
+        raise UsageError(message)
+    from cli.measure_find import find
+
+    return find(session, options, options.image, options.products)
 
 
 # --- predictions ----------------------------------------------------------------------
@@ -129,11 +160,13 @@ def _predict(
         message = "--explain shows an image that there is: leave out --with"
         raise UsageError(message)
     image, registers = images.predicted(path, options.added, session.output)
-    _show_registers(session, registers | foreseen)
+    parts = [(one, *files.digest(one)) for one in options.added]
+    _show_registers(session, registers | foreseen, parts)
     session.output.remark(
         f"predicted: {len(options.added)} more at the end, byte for byte, of"
         f" {len(image.sections('ramdisk'))} ramdisks; nothing else changes. A platform"
-        " that repacks anything, or puts it elsewhere, gets other registers"
+        " that repacks anything, or puts it elsewhere, gets other registers. A release"
+        " names what was added so: --component PRODUCT:SHA256"
     )
     if image.signer is not None and "PCR8" not in foreseen:
         session.output.remark(
@@ -142,11 +175,22 @@ def _predict(
         )
 
 
-def _show_registers(session: Session, registers: dict[str, str]) -> None:
+def _show_registers(
+    session: Session, registers: dict[str, str], parts: Sequence[_Part] = ()
+) -> None:
+    """Registers that were predicted, and what was added: path, SHA-256, size."""
     from workbench.eif import measurements
 
-    data = {"Measurements": measurements(registers)}
-    session.output.result(data, _register_rows(registers))
+    data: dict[str, object] = {"Measurements": measurements(registers)}
+    if parts:
+        added = [{"file": f, "sha256": d, "size": size} for f, d, size in parts]
+        data["pcrlog"] = {"added": added}
+    rows = [*_register_rows(registers)]
+    rows += [
+        Row(((f"  {'with':<{_WIDTH}}", DIM),), f"{sha256} ({name})")
+        for name, sha256, _ in parts
+    ]
+    session.output.result(data, rows)
 
 
 # --- what is said ---------------------------------------------------------------------

@@ -10,8 +10,8 @@ one in the seal, or a proof from it does not hold, it is made anew from the entr
 written if it can be.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -73,25 +73,48 @@ class Mirror:
             return self.note
         if not path.startswith(_API):
             return self._files(path, most)
-        try:
+        with self._said_if_damaged():
             data = self._answer(path.removeprefix(_API))
+        if len(data) > most:
+            message = f"the answer would have {len(data)} bytes, at most {most}"
+            raise TransportError(message)
+        return data
+
+    def indices(self, key: str) -> tuple[int, ...]:
+        """The indices under an index key: one answer, without a bundle around it.
+
+        It is proven by the seal that lies here, or made from all entries, which its
+        checkpoint proves. Whose that is, a bundle from here says once, to whoever has
+        the log's key.
+
+        Raises:
+            TransportError: the mirror is damaged.
+        """
+        with self._said_if_damaged():
+            return _Answers(self._there).indices(key)
+
+    @property
+    def _there(self) -> "_Tree":
+        if self._tree is None:
+            self._tree = _Tree(Path(self.url), self._files, self.note)
+        return self._tree
+
+    @contextmanager
+    def _said_if_damaged(self) -> Iterator[None]:
+        try:
+            yield
         except (MalformedError, VerificationError) as error:
             message = (
                 f"the mirror in {self.url} is damaged: {error}. Remove"
                 f" {self.url}/{PROGRESS} and run pcrlog mirror again"
             )
             raise TransportError(message) from error
-        if len(data) > most:
-            message = f"the answer would have {len(data)} bytes, at most {most}"
-            raise TransportError(message)
-        return data
 
     def _answer(self, path: str) -> bytes:
-        if self._tree is None:
-            self._tree = _Tree(Path(self.url), self._files, self.note)
+        tree = self._there
         parts = urlsplit(path)
         query = parse_qs(parts.query)
-        answers = _Answers(self._tree)
+        answers = _Answers(tree)
         if parts.path == "bundle":
             measured = [parse_measurement(text) for text in query["measurement"]]
             names = tuple(measurement for _, measurement in measured)
@@ -102,7 +125,7 @@ class Mirror:
             [(kind, [value])] = query.items()
             answers.look_up(f"v1/{kind}/{value}")
         else:
-            return self._tree.leaf(int(parts.path.removeprefix("entries/")))
+            return tree.leaf(int(parts.path.removeprefix("entries/")))
         return answers.encode()
 
 
@@ -163,19 +186,20 @@ class _Answers:
 
     def ask(self, key: str) -> Sequence[Entry]:
         """All entries under a key (a `gather.Ask`)."""
-        indices = self._indices(key)
+        indices = self.indices(key)
         _check(len(indices), limits.BUNDLE_ENTRIES, f"entries under {key}")
         return [self._entry(index) for index in indices]
 
     def look_up(self, key: str) -> None:
         """All indices under a key, and the newest entries."""
         left = _LOOKUP_BYTES
-        for index in reversed(self._indices(key)[-_LOOKUP_ENTRIES:]):
+        for index in reversed(self.indices(key)[-_LOOKUP_ENTRIES:]):
             left -= len(self._entry(index).envelope.raw)
             if left <= 0:
                 break
 
-    def _indices(self, key: str) -> tuple[int, ...]:
+    def indices(self, key: str) -> tuple[int, ...]:
+        """All indices under a key."""
         if key not in self._answers:
             self._answers[key] = self._answer(key)
             _check(len(self._answers), limits.BUNDLE_ANSWERS, "answers")

@@ -209,3 +209,11 @@ def duration(text: str, *, option: str) -> int:
     except MalformedError as error:
         message = f"{option}: {error}"
         raise UsageError(message) from error
+
+
+def age(seconds: int) -> str:
+    """A length of time in one number, as people say it: `3d`."""
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= unit:
+            return f"{seconds // unit}{letter}"
+    return f"{seconds}s"

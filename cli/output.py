@@ -18,6 +18,7 @@ from pcrlog.encoding import encode_json
 
 if TYPE_CHECKING:
     from rich.status import Status
+    from rich.text import Text
 
 Span: TypeAlias = tuple[str, str]
 """Text and its style, in words that rich knows; empty for plain."""
@@ -117,6 +118,10 @@ class Output:
         """Tell people something beside the result."""
         self._print([Row((("note: ", WARN),), text)], sys.stderr)
 
+    def beside(self, rows: Iterable[Row]) -> None:
+        """Tell people more than a remark beside the result."""
+        self._print(rows, sys.stderr)
+
     def error(self, message: str) -> None:
         """Tell why there is no result."""
         self._print([Row((("error: ", BAD),), message)], sys.stderr)
@@ -142,7 +147,7 @@ class Output:
         def tell(text: str) -> None:
             now[0] = text
             for status in shown:
-                status.update(text)
+                status.update(_plain(text))
 
         try:
             yield tell
@@ -183,6 +188,13 @@ def _columns() -> int:
 def _spin(text: str) -> "Status":
     from rich.console import Console
 
-    status = Console(stderr=True).status(text)
+    status = Console(stderr=True).status(_plain(text))
     status.start()
     return status
+
+
+def _plain(text: str) -> "Text":
+    """Words as they are: a build prints `[/usr/bin/ld]`, which is no markup of ours."""
+    from rich.text import Text
+
+    return Text(text)

@@ -5,16 +5,16 @@ log's witnesses, so that comments stay where they are. What would be written is 
 before it is written.
 """
 
-from pathlib import Path
-
 import click
 from msgspec import Struct
 
 from cli import files
 from cli.options import json_option, takes
 from cli.output import BAD, DIM, GOOD, STRONG, WARN, Row, fact, following, say
-from cli.policy_edit import Demands, with_demands, with_witnesses
+from cli.policy_edit import Demands, with_demands, with_witnesses, yours_now
+from cli.policy_signers import name_signers
 from cli.policy_text import Finding, explain, lint
+from cli.policy_update import sign_policy, update_policy
 from cli.policy_write import write_policy
 from cli.session import Session
 from pcrlog import limits
@@ -84,7 +84,8 @@ def policy_command() -> None:
     """Change, explain and check a policy file."""
 
 
-policy_command.add_command(write_policy)
+for _command in (write_policy, name_signers, sign_policy, update_policy):
+    policy_command.add_command(_command)
 
 
 @policy_command.command("add")
@@ -119,6 +120,11 @@ policy_command.add_command(write_policy)
     help="Whether the enclave must be who we are connected to.",
 )
 @click.option(
+    "--ground",
+    type=click.Choice(["any", "separate"]),
+    help="Whether others than the hardware's maker must run the machines.",
+)
+@click.option(
     "--open",
     "open_findings",
     metavar="SEVERITY=N,…",
@@ -147,7 +153,7 @@ def add(session: Session, options: _Add) -> None:
     data = files.read(file, limits.POLICY)
     text = with_demands(data, product, options)
     after = Policy.parse(text)
-    _write(file, text)
+    _write(session, file, (data, text), after)
     shown = Changed(file, product, after.version, after.sha256)
     rules = after.product(product)
     auditors = ", ".join(
@@ -163,6 +169,7 @@ def add(session: Session, options: _Add) -> None:
             fact("links", f"{', '.join(map(str, rules.links))} proven"),
             fact("auditors", auditors or "none: nobody but the provider is heard"),
             fact("channel", rules.channel),
+            *([fact("ground", rules.ground)] if rules.ground != "any" else []),
             following(f"pcrlog verify --policy {file} --product {product} --url URL"),
         ],
     )
@@ -192,7 +199,7 @@ def import_policy(session: Session, options: _Import) -> None:
     quorum = Quorum(theirs.least, theirs.keys) if theirs.least else None
     text = with_witnesses(data, str(log.key), quorum)
     after = Policy.parse(text)
-    _write(options.file, text)
+    _write(session, options.file, (data, text), after)
     names = tuple(key.name for key in theirs.keys)
     shown = Imported(
         *(options.file, log.key.name, theirs.least, names),
@@ -232,10 +239,13 @@ def _meant(policy: Policy, url: str | None, keys: list[bytes]) -> Log:
     return found[0]
 
 
-def _write(file: str, text: bytes) -> None:
-    """Put a changed policy in the place of the old one."""
-    mode = Path(file).stat().st_mode & 0o777
-    files.write_new(file, text, mode=mode, force=True)
+def _write(
+    session: Session, file: str, texts: tuple[bytes, bytes], after: Policy
+) -> None:
+    """Put a changed policy in the place of the old one, which was read before."""
+    if after.successor is not None:
+        session.output.remark(yours_now(file))
+    files.change(file, *texts)
 
 
 @policy_command.command("explain")

@@ -6,10 +6,13 @@ it; what is changed is simple enough to be written here.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from pcrlog.encoding import encode_base64
 from pcrlog.errors import UsageError
 from pcrlog.policy import Policy, Quorum
 from pcrlog.predicates import NAME
@@ -18,6 +21,13 @@ from pcrlog.statement import SCOPES
 _ATTESTING = ("aws-nitro",)
 _KEYID = re.compile(r"[0-9a-f]{64}")
 _LOG = re.compile(rb"(?m)^[ \t]*\[\[[ \t]*log[ \t]*\]\]")
+_SUCCESSOR = re.compile(
+    rb"(?m)^\[successor\][ \t]*(?:#.*)?\n(?:(?!\[).*\n?)*?"
+    rb"(?=(?:[ \t]*(?:#.*)?\n)*(?:\[|\Z))"
+)
+"""The table, without the comments after it: they are of the next one."""
+_VERSION_LINE = re.compile(rb"(?m)^version[ \t]*=[ \t]*[0-9]+[ \t]*(?:#.*)?\n")
+_PREVIOUS = re.compile(rb"(?m)^previous[ \t]*=.*\n")
 _VERSION = re.compile(rb"(?m)^version[ \t]*=[ \t]*([0-9]+)")
 
 Table: TypeAlias = dict[str, Any]
@@ -36,6 +46,7 @@ class Demands(Struct, frozen=True, kw_only=True):
     open_findings: str | None
     components: str | None
     platforms: tuple[str, ...]
+    ground: str | None = None
 
 
 def with_demands(data: bytes, product: str, demands: Demands) -> bytes:
@@ -53,6 +64,68 @@ def with_demands(data: bytes, product: str, demands: Demands) -> bytes:
     if text == data:
         return data
     return _next_version(text, before)
+
+
+def as_successor(data: bytes, before: Policy) -> bytes:
+    """A policy's text with the version and the predecessor that come after `before`.
+
+    Raises:
+        UsageError: it is no policy, or its version does not stand on a line of its own.
+    """
+    given = Policy.parse(data)
+    text = _PREVIOUS.sub(b"", data)
+    lines = b'version = %d\nprevious = "%s"\n' % (
+        before.version + 1,
+        before.sha256.encode(),
+    )
+    text = _VERSION_LINE.sub(lines, text, count=1)
+    after = Policy.parse(text)
+    if (after.version, after.previous) != (before.version + 1, before.sha256):
+        message = "expected `version = N` on a line of its own; write it so"
+        raise UsageError(message)
+    _require_rest(given, after, "version", "previous")
+    return text
+
+
+def with_successor(
+    data: bytes, least: int, spkis: Sequence[bytes], url: str | None
+) -> bytes:
+    """The policy with these keys for its successor, one version later if they are new.
+
+    Raises:
+        UsageError: the policy is not of its form, or would not be of its form with
+            these; or it has them in no table of their own.
+    """
+    before = Policy.parse(data)
+    if before.successor is not None and not _SUCCESSOR.search(data):
+        message = "its successor is in no table [successor] of its own; edit it there"
+        raise UsageError(message)
+    keys = "".join(f"    {_value(encode_base64(spki))},\n" for spki in spkis)
+    table = f"[successor]\nquorum = {least}\nkeys = [\n{keys}]\n"
+    table += f"url = {_value(url)}\n" if url else ""
+    rest = _SUCCESSOR.sub(b"", data).rstrip()
+    text = rest + b"\n\n" + table.encode()
+    after = Policy.parse(text)
+    if after.successor == before.successor:
+        return data
+    _require_rest(before, after, "successor")
+    return _next_version(text, before)
+
+
+def yours_now(file: str) -> str:
+    """A remark for whoever changes a policy that others may have."""
+    return (
+        f"{file} is yours now, and follows nobody's updates; to hand it out to those"
+        f" who have the old one: pcrlog policy sign {file} --after OLD"
+    )
+
+
+def _require_rest(before: Policy, after: Policy, *names: str) -> None:
+    """Raise unless a change of the text changed these members and nothing else."""
+    own = {name: getattr(before, name) for name in ("sha256", *names)}
+    if replace(after, **own) != before:
+        message = f"{', '.join(names)}: another member would change; edit the file"
+        raise UsageError(message)
 
 
 def with_witnesses(data: bytes, vkey: str, quorum: Quorum | None) -> bytes:
@@ -137,6 +210,7 @@ def _apply(table: Table, demands: Demands) -> None:
         "lowest_version": demands.lowest_version,
         "channel": demands.channel,
         "components": demands.components,
+        "ground": demands.ground,
     }
     table |= {name: word for name, word in words.items() if word is not None}
     if demands.platforms:

@@ -4,13 +4,15 @@
 what they trust. `lint` names what can never be met, and what an attacker would like.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from pcrlog.encoding import format_time
-from pcrlog.policy import Log, PlatformRules, Policy, Product, Quorum
-from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SOURCE_REVIEW
+from pcrlog.attestation.roots import from_pem
+from pcrlog.encoding import format_time, sha256
+from pcrlog.policy import Log, PlatformRules, Policy, Product, Quorum, Successor
+from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
+from pcrlog.verification.ground import facts_of, infrastructure
 from pcrlog.verification.links import NAMES
 
 _SOON = 30 * 86_400
@@ -31,14 +33,22 @@ class Finding(Struct, frozen=True):
 
 
 def explain(policy: Policy) -> Iterator[tuple[str, list[str]]]:
-    """Headings, each with its sentences."""
-    yield f"Version {policy.version}", list(_whole(policy))
+    """Headings, each with its sentences; keys and digests in full."""
+    yield f"Version {policy.version}", _harmless(_whole(policy))
     for log in policy.logs.values():
-        yield f"Log {log.key.name}", list(_log(log))
+        yield f"Log {log.key.name}", _harmless(_log(log))
     for name, rules in policy.platforms.items():
-        yield f"Platform {name}", list(_platform(rules))
+        yield f"Platform {name}", _harmless(_platform(name, rules))
     for name, product in policy.products.items():
-        yield f"Product {name}", list(_product(name, product))
+        yield f"Product {name}", _harmless(_product(name, product))
+
+
+def _harmless(sentences: Iterable[str]) -> list[str]:
+    """With what could move a terminal's cursor escaped: the policy may be another's."""
+    return [
+        "".join(one if one.isprintable() else ascii(one)[1:-1] for one in sentence)
+        for sentence in sentences
+    ]
 
 
 def _whole(policy: Policy) -> Iterator[str]:
@@ -48,37 +58,55 @@ def _whole(policy: Policy) -> Iterator[str]:
         yield "a document with our nonce tells the time, not this machine"
     if policy.archives:
         yield "archived documents (--at) can be verified"
+    if policy.successor is not None:
+        yield from _successor(policy.successor)
     distrust = policy.distrust
     for kind in ("statements", "keys", "measurements"):
         for one in getattr(distrust, kind):
             yield f"distrusts {kind.removesuffix('s')} {one}"
 
 
+def _successor(named: Successor) -> Iterator[str]:
+    where = f", at {named.url}" if named.url else ""
+    of = len(named.keys)
+    yield f"may be followed by one more, signed by {named.least} of {of} keys{where}"
+    yield from (f"who may sign it: key {keyid}" for keyid in named.keys)
+
+
 def _log(log: Log) -> Iterator[str]:
     yield f"at {log.url}, signed by {log.key}"
-    yield f"its registrar has the root key {log.registrar[:16]}…"
+    yield f"its registrar has the root key {log.registrar}"
     yield f"sealed at most {_span(log.max_age)} ago: so long can a revocation be hidden"
     if log.frozen_until is not None:
         yield f"frozen, and good until {format_time(log.frozen_until)}"
-    yield f"witnesses: {_quorum(log.witnesses)}"
-    yield f"index monitors: {_quorum(log.index_monitors)}"
+    yield from _quorum("witness", "witnesses", log.witnesses)
+    yield from _quorum("index monitor", "index monitors", log.index_monitors)
 
 
-def _quorum(quorum: Quorum | None) -> str:
+def _quorum(one: str, many: str, quorum: Quorum | None) -> Iterator[str]:
     if quorum is None:
-        return "waived"
+        yield f"{many}: waived"
+        return
     names = ", ".join(key.name for key in quorum.keys)
-    return f"{quorum.least} of {len(quorum.keys)} ({names})"
+    yield f"{many}: {quorum.least} of {len(quorum.keys)} ({names})"
+    yield from (f"{one} by key {key}" for key in quorum.keys)
 
 
-def _platform(rules: PlatformRules) -> Iterator[str]:
+def _platform(name: str, rules: PlatformRules) -> Iterator[str]:
     own = sum(root != "builtin" for root in rules.roots)
     roots = ["the vendor's root, built in"] * ("builtin" in rules.roots)
     roots += ["a root of the policy's own"] * own
     yield f"trusts {' and '.join(roots)}"
+    for root in rules.roots:
+        if root != "builtin":
+            yield f"the sha256 of that root is {sha256(from_pem(root)).hex()}"
     nonce = "holds our nonce" if rules.nonce_required else "need not hold our nonce"
     yield f"a document is at most {_span(rules.max_age)} old and {nonce}"
-    yield f"the machines are run by {rules.operator or 'somebody unknown'}"
+    facts = facts_of(name)
+    if facts is not None and facts.alone:
+        yield f"the machines are run by {facts.called}, who makes the hardware"
+    else:
+        yield f"the machines are run by {rules.operator or 'somebody unknown'}"
 
 
 def _product(name: str, product: Product) -> Iterator[str]:
@@ -89,12 +117,13 @@ def _product(name: str, product: Product) -> Iterator[str]:
     yield f"must be proven: {demanded}"
     for auditor in product.auditors:
         yield f"hears {auditor.name} for {', '.join(auditor.scopes)}"
-    for number, scope in _SCOPES.items():
-        if number in product.links and number != 5:  # noqa: PLR2004 - as link 3
+    for scope in SCOPES:
+        wanted = any(s == scope and n in product.links for n, s in _SCOPES.items())
+        if wanted or product.counts.of(scope) != 1:
             yield f"passes demanded of {scope}: {product.counts.of(scope)}"
     if product.open_findings is not None:
         most = ", ".join(f"{n} {s}" for s, n in product.open_findings.items())
-        yield f"a review may leave open at most: {most}"
+        yield f"a review may leave open at most: {most or 'anything'}"
     yield from _limits_of(product)
 
 
@@ -103,8 +132,12 @@ def _limits_of(product: Product) -> Iterator[str]:
         yield f"first released as {product.lowest_version} or later"
     if product.channel == "required":
         yield "must be who we are connected to (channel)"
+    if product.ground == "separate":
+        yield "the machines must be run by others than who makes the hardware (ground)"
     for who, keyids in product.pins.items():
-        yield f"{who} speaks with key " + ", ".join(f"{k[:16]}…" for k in keyids)
+        yield from (f"{who} speaks with key {keyid}" for keyid in keyids)
+    if product.operator is not None:
+        yield f"operator of its machines: {product.operator}"
     if product.components == "report":
         yield "a component that failed is reported, and refuses nothing"
 
@@ -130,6 +163,7 @@ def lint(policy: Policy, now: int) -> Iterator[Finding]:
         yield _problem("products", "none: pcrlog policy add FILE PRODUCT")
     for name, product in policy.products.items():
         yield from _lint_product(name, product)
+        yield from _lint_ground(name, product, policy)
 
 
 def _problem(where: str, text: str) -> Finding:
@@ -146,6 +180,9 @@ def _lint_whole(policy: Policy, now: int) -> Iterator[Finding]:
         yield _problem("valid_until", "has passed: nothing verifies any more")
     elif left < _SOON:
         yield _weak("valid_until", f"runs out in {left // 86_400} days")
+    named = policy.successor
+    if named is not None and named.least == 1:
+        yield _weak("successor", "one key alone may replace the whole policy")
     if policy.archives:
         yield _weak("archives", "an old document can verify: right for archives only")
 
@@ -177,8 +214,30 @@ def _lint_platform(name: str, rules: PlatformRules) -> Iterator[Finding]:
         )
     if not rules.nonce_required:
         yield _weak(where, "no nonce: an answer given to somebody else will do")
-    if rules.operator is None:
-        yield _weak(where, "operator: say who runs the machines, such as aws")
+    facts = facts_of(name)
+    if facts is None or not facts.alone:
+        if rules.operator is None:
+            yield _weak(where, "operator: say who runs the machines")
+    elif rules.operator not in (None, facts.maker):
+        text = f"operator: {facts.called} runs all of them, whatever it says"
+        yield _weak(where, text)
+
+
+def _lint_ground(name: str, product: Product, policy: Policy) -> Iterator[Finding]:
+    """A separate ground that no document of a platform can have."""
+    where = f"product {name}"
+    for platform in product.platforms if product.ground == "separate" else ():
+        rules = policy.platforms.get(platform)
+        named = product.operator or (rules.operator if rules else None)
+        below = infrastructure(platform, named)
+        if below.word == "same":
+            text = f"ground: on {platform}, {below.maker} makes and runs the machines"
+            yield _problem(where, text)
+        elif below.maker is None:
+            yield _problem(where, f"ground: nothing attests on {platform}")
+        elif below.operator is None:
+            text = f"ground: operator has to say who runs the machines of {platform}"
+            yield _problem(where, text)
 
 
 def _lint_product(name: str, product: Product) -> Iterator[Finding]:

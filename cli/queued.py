@@ -8,6 +8,10 @@ NAME said counts, whatever findings it left open: that is one's own list of work
 
 An audit speaks of registers and commits, not of an envelope: releases of the same
 registers are one line, that of the newest one that stands, as old as the first.
+
+With `--expiring 30d` the list is of what counts now and will not then: audits that run
+out, so that links which are proven today are not tomorrow. The one that runs out first
+comes first.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,15 +19,21 @@ from dataclasses import dataclass, field
 
 import click
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
+from cli.expiry import until
 from cli.logs import Access, reach
 from cli.looking import look
-from cli.options import LogOptions, json_option, read_options, takes
-from cli.output import DIM, GOOD, STRONG, Row, following, say
+from cli.options import (
+    LogOptions,
+    duration,
+    json_option,
+    read_options,
+    takes,
+)
+from cli.queued_text import Queue, Waiting, rows_of
 from cli.session import Session
-from pcrlog.encoding import parse_time
+from pcrlog.encoding import format_time, parse_time
 from pcrlog.entry import Entry
 from pcrlog.errors import UsageError
 from pcrlog.index_keys import of_issuer, of_product
@@ -31,14 +41,11 @@ from pcrlog.measurement import PLATFORMS
 from pcrlog.policy import Auditor, Counts, Product
 from pcrlog.predicates import Release
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
-from pcrlog.verification.audits import Audits, distinct
+from pcrlog.verification.audits import Audits
 from pcrlog.verification.releases import Releases
 
 MOST = 2_048
 """Statements of one product, or one provider, that are looked at: the newest."""
-_SHOWN = 200
-"""Lines for people; --json has all."""
-_AGES = ((86_400, "d"), (3_600, "h"), (60, "m"))
 _GONE = "revoked, expired or void"
 _FOREIGN = "of a platform that this version does not know"
 
@@ -47,40 +54,7 @@ class _Queue(LogOptions, frozen=True, kw_only=True):
     products: tuple[str, ...]
     scopes: tuple[str, ...]
     name: str | None
-
-
-class Waiting(Struct, frozen=True):
-    """A release that waits for audits of `scopes`.
-
-    `index` and `sha256` are of the newest release of its registers that stands; `age`
-    is in seconds since the first of them, by its provider's word (`issued`).
-    """
-
-    index: int
-    sha256: str
-    product: str
-    version: str
-    variant: str | None
-    platform: str
-    measurements: tuple[str, ...]
-    scopes: tuple[str, ...]
-    commit: str | None
-    issued: str
-    age: int
-
-
-class Queue(Struct, frozen=True):
-    """What waits in a log, oldest first, for `auditor` (None: for anybody).
-
-    `left_out` counts, by reason, what does not wait; `older` the statements that were
-    not looked at, since there are too many.
-    """
-
-    log: str
-    auditor: str | None
-    waiting: tuple[Waiting, ...]
-    left_out: dict[str, int]
-    older: int
+    expiring: str | None
 
 
 @dataclass
@@ -91,6 +65,7 @@ class _Search:
     access: Access
     name: str | None
     scopes: tuple[str, ...]
+    expiring: int | None
     left_out: dict[str, int] = field(default_factory=dict)
     older: int = 0
     _told: set[str] = field(default_factory=set)
@@ -126,10 +101,17 @@ class _Search:
     metavar="NAME",
     help="What this auditor has left to do; else what the policy's have.",
 )
+@click.option(
+    "--expiring",
+    metavar="DURATION",
+    help="Instead: what counts now and will have run out then, such as 30d.",
+)
 @json_option
 @takes(_Queue)
 def queue_command(session: Session, options: _Queue) -> None:
     """List releases that nobody has audited yet, oldest first.
+
+    With --expiring: those whose audits will have run out by then.
 
     Releases that no longer stand are left out, and those that cannot be audited in the
     scope, since they name no source, or no controls.
@@ -138,7 +120,10 @@ def queue_command(session: Session, options: _Queue) -> None:
         message = "which audits count, a policy says: --policy FILE (or PCRLOG_POLICY)"
         raise UsageError(message)
     access = reach(session, options)
-    search = _Search(session, access, options.name, options.scopes)
+    ahead = None
+    if options.expiring is not None:
+        ahead = duration(options.expiring, option="--expiring")
+    search = _Search(session, access, options.name, options.scopes, ahead)
     watched = options.products or tuple(access.rules.products)
     for product in watched:
         access.rules.product(product)
@@ -147,10 +132,19 @@ def queue_command(session: Session, options: _Queue) -> None:
         for product in dict.fromkeys(watched):
             for since, one in _of_product(search, product, tell):
                 found[one.index] = (since, one)
-    ordered = sorted(found.values(), key=lambda row: (row[0], row[1].index))
+    ordered = sorted(
+        found.values(), key=lambda row: (row[1].until or "", row[0], row[1].index)
+    )
     waiting = tuple(one for _, one in ordered)
-    queue = Queue(access.origin, options.name, waiting, search.left_out, search.older)
-    session.output.result(queue, _rows(queue))
+    queue = Queue(
+        access.origin,
+        options.name,
+        search.expiring,
+        waiting,
+        search.left_out,
+        search.older,
+    )
+    session.output.result(queue, rows_of(queue, session.now))
 
 
 # --- what there is -------------------------------------------------------------------
@@ -208,7 +202,7 @@ def _of_group(search: _Search, group: list[Entry]) -> tuple[int, Waiting] | None
         return None
     entry, release = releases.newest_valid
     scopes = _scopes(search, rules, release)
-    missing = tuple(_missing(search, Audits(releases), rules, release, scopes))
+    missing, ends = _missing(search, releases, release, scopes)
     if not missing:
         return None
     platform = release.platform
@@ -224,6 +218,7 @@ def _of_group(search: _Search, group: list[Entry]) -> tuple[int, Waiting] | None
         release.source.commit if release.source else None,
         standing[0].predicate.issued,
         max(now - parse_time(standing[0].predicate.issued), 0),
+        ends,
     )
 
 
@@ -254,58 +249,25 @@ def _scopes(search: _Search, rules: Product, release: Release) -> tuple[str, ...
 
 
 def _missing(
-    search: _Search,
-    audits: Audits,
-    rules: Product,
-    release: Release,
-    scopes: tuple[str, ...],
-) -> Iterator[str]:
-    """The scopes that nobody, or too few, have audited."""
+    search: _Search, releases: Releases, release: Release, scopes: tuple[str, ...]
+) -> tuple[tuple[str, ...], str | None]:
+    """The scopes that wait; and, of what is expiring, when the first runs out."""
+    audits = Audits(releases)
     lacking = {
         REPRODUCTION: release.source is None and "no source",
         SOURCE_REVIEW: release.source is None and "no source",
         CONTROLS_REVIEW: release.controls is None and "no list of controls",
     }
+    found: dict[str, str] = {}
     for scope in scopes:
         if lacking[scope]:
             search.leave_out(f"{scope}: names {lacking[scope]}")
-            continue
-        passes = {
-            REPRODUCTION: lambda: audits.reproductions,
-            SOURCE_REVIEW: lambda: audits.source_reviews,
-            CONTROLS_REVIEW: lambda: audits.controls_reviews,
-        }[scope]()
-        enough = len(distinct(passes)) >= rules.counts.of(scope)
-        if not enough and scope not in audits.fails:
-            yield scope
-
-
-# --- for people ----------------------------------------------------------------------
-
-
-def _rows(found: Queue) -> Iterator[Row]:
-    whom = found.auditor or "an audit"
-    if not found.waiting:
-        yield Row((("done: ", GOOD),), f"nothing in {found.log} waits for {whom}")
-    for one in found.waiting[:_SHOWN]:
-        variant = f" ({one.variant})" if one.variant else ""
-        lead = ((f"{one.index:>8}  ", STRONG), (f"{_age(one.age):>5}  ", DIM))
-        yield Row(
-            lead, f"{one.product} {one.version}{variant}: {', '.join(one.scopes)}"
-        )
-    if len(found.waiting) > _SHOWN:
-        yield say(f"          and {len(found.waiting) - _SHOWN} more; --json", DIM)
-    for reason, number in sorted(found.left_out.items()):
-        yield Row(((f"{number:>8}  ", DIM),), f"left out: {reason}", DIM)
-    if found.older:
-        yield Row(((f"{found.older:>8}  ", DIM),), "older ones not looked at", DIM)
-    if found.waiting:
-        first = found.waiting[0]
-        yield following(f"pcrlog cosign --scope {first.scopes[0]} {first.index}")
-
-
-def _age(seconds: int) -> str:
-    for unit, letter in _AGES:
-        if seconds >= unit:
-            return f"{seconds // unit}{letter}"
-    return f"{seconds}s"
+        elif scope not in audits.fails:
+            ends = until(audits, scope)
+            if search.expiring is None and ends is None:
+                found[scope] = ""
+            elif search.expiring is not None and ends is not None:
+                then = format_time(search.session.now + search.expiring)
+                if ends <= then:  # times of one form compare as they are spelt
+                    found[scope] = ends
+    return tuple(found), min(found.values(), default="") or None

@@ -9,7 +9,7 @@ from msgspec import Struct
 from pcrlog.errors import UncheckedError, VerificationError
 from pcrlog.verification import Report
 from pcrlog.verification.checks import Check
-from pcrlog.verification.report import Link
+from pcrlog.verification.report import ComponentShown, Link
 
 _OF_A_RUN = ("document.", "channel", "policy.links")
 """Checks that only a running enclave can pass, or that sum up those that it can."""
@@ -24,6 +24,7 @@ class Ready(Struct, frozen=True):
     links: tuple[Link, ...]
     missing: tuple[str, ...]
     checks: tuple[Check, ...]
+    components: tuple[ComponentShown, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -62,4 +63,5 @@ def judge(report: Report, demanded: tuple[int, ...]) -> Ready:
         report.links[1:],
         tuple(f"link {link.number}: {link.next}" for link in lacking),
         checks,
+        report.components,
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import click
 
-from cli.ladder import check_row, link_row, told_of
+from cli.ladder import check_row, ladder, told_of
 from cli.logs import Access, measurements_of, platform_of, reach
 from cli.looking import look
 from cli.measurements import wanted
@@ -146,7 +146,7 @@ def _rows(found: Ready) -> Iterator[Row]:
         words = f"this policy would not accept these registers as {found.product}"
         yield Row((("NOT READY: ", BAD),), words, STRONG, hang=2)
     yield blank()
-    yield from (link_row(link) for link in found.links)
+    yield from ladder(found.links, found.components)
     if found.ready:
         return
     yield blank()

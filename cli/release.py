@@ -11,73 +11,32 @@ import re
 import click
 import msgspec
 
-from cli import files, signers
-from cli.logs import Access, platform_of, reach
+from cli import release_provenance, signers
+from cli.logs import Access, reach
 from cli.looking import Found, look
 from cli.measurements import wanted
 from cli.options import (
-    SpeakOptions,
     json_option,
     measured_options,
-    moment,
     speak_options,
     takes,
 )
+from cli.release_members import ReleaseOptions, statement_of
 from cli.session import Session
 from cli.speaking import (
     Plan,
     Published,
     check_speaker,
-    common,
-    compose,
     conclude,
     published_rows,
     refuse,
     title,
     undecided,
 )
-from pcrlog.errors import UsageError
-from pcrlog.measurement import Registers
-from pcrlog.predicates import (
-    Binding,
-    Build,
-    Component,
-    Control,
-    Document,
-    Image,
-    Reference,
-    Release,
-    Source,
-)
 from pcrlog.statement import Statement
-from pcrlog.transport import fetch_file
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RECIPE = 1_048_576
-
-
-class _Release(SpeakOptions, frozen=True, kw_only=True):
-    product: str
-    version: str
-    variant: str | None
-    measurements: str | None
-    pcrs: tuple[str, ...]
-    artifact: str | None
-    source: str | None
-    commit: str | None
-    recipe: str | None
-    recipe_uri: str | None
-    from_git: str | None
-    remote: str | None
-    components: tuple[str, ...]
-    no_components: bool
-    controls: tuple[str, ...]
-    no_controls: bool
-    image: str | None
-    binding: str | None
-    expires: str | None
-    references: tuple[str, ...]
-    conflict: bool
 
 
 @click.command("release")
@@ -108,7 +67,7 @@ class _Release(SpeakOptions, frozen=True, kw_only=True):
 @click.option(
     "--component",
     "components",
-    metavar="PRODUCT:SHA256",
+    metavar="PRODUCT:SHA256|FILE",
     multiple=True,
     help="A part that somebody else releases; once for each.",
 )
@@ -135,11 +94,12 @@ class _Release(SpeakOptions, frozen=True, kw_only=True):
     multiple=True,
     help="A document about the release: sbom, vex, slsa-provenance and the like.",
 )
+@release_provenance.options
 @click.option("--conflict", is_flag=True, help="Contradict an earlier release: meant.")
 @speak_options
 @json_option
-@takes(_Release)
-def release_command(session: Session, options: _Release) -> int:
+@takes(ReleaseOptions)
+def release_command(session: Session, options: ReleaseOptions) -> int:
     """Publish which registers a version boots to.
 
     The product's first part is who speaks. Doing it again changes nothing.
@@ -150,8 +110,12 @@ def release_command(session: Session, options: _Release) -> int:
 
         taken = from_git.members(session, options)
         options = msgspec.structs.replace(options, **taken)
+    provenance = release_provenance.reference(session, options, registers)
+    if provenance is not None:  # which is about this file: so the release names it
+        file = release_provenance.file_of(options)
+        options = msgspec.structs.replace(options, image=file)
     access = reach(session, options)
-    statement = _statement(access, options, registers, session.now)
+    statement = statement_of(access, options, registers, session.now, provenance)
     with session.output.progress(f"asking {access.client.url}"):
         found = look(access, options.product, registers, session.now)
     condemned = found.condemned
@@ -181,7 +145,7 @@ def release_command(session: Session, options: _Release) -> int:
 def _publish(
     session: Session,
     access: Access,
-    options: _Release,
+    options: ReleaseOptions,
     statement: Statement,
     found: Found,
 ) -> int:
@@ -190,102 +154,3 @@ def _publish(
         check_speaker(found.view, statement.predicate.issuer, keyid)
     plan = Plan(options.key, options.output, options.wait, options.conflict)
     return undecided(conclude(session, access, statement, plan))
-
-
-def _statement(
-    access: Access, options: _Release, registers: Registers, now: int
-) -> Statement:
-    if options.no_components and options.components:
-        message = "--no-components and --component exclude each other"
-        raise UsageError(message)
-    if options.no_controls and options.controls:
-        message = "--no-controls and --control exclude each other"
-        raise UsageError(message)
-    components = sorted(map(_component, options.components), key=Component.order)
-    controls = sorted(map(_control, options.controls), key=Control.order)
-    references = sorted(map(_reference, options.references), key=Reference.order)
-    issuer = options.name or options.product.partition("/")[0]
-    predicate = Release(
-        **common(access, issuer, now, platform_of(registers)),  # type: ignore[arg-type] # a dict of members
-        product=options.product,
-        version=options.version,
-        variant=options.variant,
-        expires=moment(options.expires, now, option="--expires"),
-        image=_image(options.image),
-        source=_source(options),
-        build=_build(options),
-        components=tuple(components) if components or options.no_components else None,
-        controls=tuple(controls) if controls or options.no_controls else None,
-        binding=_binding(options.binding),
-        references=tuple(references) or None,
-    )
-    return compose(predicate, registers)
-
-
-def _source(options: _Release) -> Source | None:
-    if (options.source is None) != (options.commit is None):
-        message = "--source and --commit belong together: where, and which"
-        raise UsageError(message)
-    if options.source is None or options.commit is None:
-        return None
-    return Source(options.source, options.commit)
-
-
-def _build(options: _Release) -> Build | None:
-    """The recipe: a file's digest, or what is at a URI.
-
-    A file without a URI of its own is one of the source tree: it is found there by its
-    digest.
-    """
-    recipe = options.recipe
-    if recipe is None:
-        return None
-    if "://" not in recipe:
-        uri = options.recipe_uri or options.source
-        if uri is None:
-            message = f"where is {recipe} published? --recipe-uri URI, or --source"
-            raise UsageError(message)
-        return Build(Document(uri, files.digest(recipe)[0]))
-    uri, mark, digest = recipe.partition("#sha256:")
-    if not mark:
-        digest = fetch_file(uri, _RECIPE)
-    return Build(Document(uri, digest))
-
-
-def _image(file: str | None) -> Image | None:
-    if file is None:
-        return None
-    digest, size = files.digest(file)
-    return Image(digest, size)
-
-
-def _binding(text: str | None) -> Binding | None:
-    if text is None:
-        return None
-    field, _, kind = text.partition(":")
-    return Binding(field, kind)  # type: ignore[arg-type] # compose() checks the words
-
-
-def _component(text: str) -> Component:
-    product, _, digest = text.rpartition(":")
-    return Component(product, _digest(digest, "--component PRODUCT:SHA256"))
-
-
-def _control(text: str) -> Control:
-    kind, _, rest = text.partition(":")
-    digest, _, uri = rest.partition(":")
-    return Control(kind, _digest(digest, "--control KIND:SHA256[:URI]"), uri or None)
-
-
-def _reference(text: str) -> Reference:
-    kind, _, rest = text.partition(":")
-    uri, _, digest = rest.rpartition(":")
-    found = _digest(digest, "--reference KIND:URI:SHA256")
-    return Reference(kind, uri, found)  # type: ignore[arg-type] # compose() checks the word
-
-
-def _digest(text: str, option: str) -> str:
-    if _SHA256.fullmatch(text):
-        return text
-    message = f"{option}: expected 64 lower-case hex digits, got {text[:70]!r}"
-    raise UsageError(message)

@@ -4,37 +4,56 @@ The same judgement as in `pcrlog ready`: everything but the document. An answer 
 missing ends it: a list that leaves a release out would lock its enclaves out.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from cli.logs import Access, measurements_of
 from cli.readiness import judge
 from cli.session import Session
-from pcrlog.entry import Entry
-from pcrlog.errors import UncheckedError, UsageError
+from pcrlog.bundle import Bundle
+from pcrlog.encoding import parse_time
+from pcrlog.entry import Entry, read_entry
+from pcrlog.errors import PcrlogError, UncheckedError, UsageError
 from pcrlog.index_keys import of_product
-from pcrlog.measurement import Registers
-from pcrlog.predicates import Release
-from pcrlog.verification import foresee
+from pcrlog.policy import Policy
+from pcrlog.predicates import Release, Revocation
+from pcrlog.seal import Seal
+from pcrlog.verification import Report, foresee
 
 PLATFORM = "aws-nitro"
 _MOST = 32
 """Measurements that the log is asked about: more of one product do not run at once."""
+_ONE_BY_ONE = "--measurements FILE (to export: --bundle FILE, a bundle each)"
 
 
 class Standing(Struct, frozen=True):
-    """A release, and why the policy refuses it now; empty if it accepts it."""
+    """A release, and why the policy refuses it now; empty if it accepts it.
+
+    `report` is what `verify` would say of an enclave with these registers; `ends` is
+    until when the log's answers vouch for it, in unix seconds, None if refused.
+    """
 
     index: int
     version: str
     registers: dict[str, str]
     why: str
+    report: Report
+    ends: int | None
 
     @property
     def accepted(self) -> bool:
         """Whether `verify` would accept an enclave with these registers."""
         return not self.why
+
+
+class Asked(Struct, frozen=True):
+    """Which product, under which policy, when (unix seconds)."""
+
+    policy: Policy
+    product: str
+    now: int
 
 
 def standing(session: Session, access: Access, product: str) -> list[Standing]:
@@ -50,25 +69,30 @@ def standing(session: Session, access: Access, product: str) -> list[Standing]:
         message = "which releases are accepted? --policy FILE (or PCRLOG_POLICY)"
         raise UsageError(message)
     access.policy.product(product)
+    asked = Asked(access.policy, product, session.now)
     key = of_product(product)
     with session.output.progress(f"asking {access.source.url}") as tell:
         indices, entries = access.lookup(key).newest(key)
         if len(indices) != len(entries):
             message = (
                 f"{product} has {len(indices)} releases, of which the log hands over"
-                f" {len(entries)}: name the measurements, --measurements FILE"
+                f" {len(entries)}: name the measurements, {_ONE_BY_ONE}"
             )
             raise UsageError(message)
         found = []
-        for entry, release in _each(entries):
+        for entry, release in each(entries):
             tell(f"asking about {product} {release.version}")
             registers = dict(entry.statement.registers)
-            why = _against(session, access, product, registers)
-            found.append(Standing(entry.index, release.version, registers, why))
+            data = access.fetch(product, measurements_of(registers))
+            one, unmade = stands(asked, entry, release, data)
+            if unmade:
+                message = f"{product} {one.version}: could not be checked: {one.why}"
+                raise UncheckedError(message)
+            found.append(one)
     return found
 
 
-def _each(entries: Sequence[Entry]) -> list[tuple[Entry, Release]]:
+def each(entries: Sequence[Entry]) -> list[tuple[Entry, Release]]:
     """Releases on the platform, newest first, each set of registers once."""
     found: dict[str, tuple[Entry, Release]] = {}
     for entry in reversed(entries):
@@ -78,28 +102,81 @@ def _each(entries: Sequence[Entry]) -> list[tuple[Entry, Release]]:
                 str(sorted(entry.statement.registers.items())), (entry, said)
             )
     if len(found) > _MOST:
-        message = (
-            f"more than {_MOST} measurements: name those that run, --measurements FILE"
-        )
+        message = f"more than {_MOST} measurements: name those that run, {_ONE_BY_ONE}"
         raise UsageError(message)
     return list(found.values())
 
 
-def _against(
-    session: Session, access: Access, product: str, registers: Registers
-) -> str:
-    """What speaks against registers; empty if the policy would accept them."""
+def stands(
+    asked: Asked, entry: Entry, release: Release, data: bytes
+) -> tuple[Standing, bool]:
+    """A release, as a bundle about its measurement has it.
+
+    Returns:
+        How it stands, and whether no more speaks against it than that something could
+        not be checked.
+    """
+    registers = dict(entry.statement.registers)
     report = foresee(
         registers,
-        access.fetch(product, measurements_of(registers)),
-        access.rules,
-        product=product,
+        data,
+        asked.policy,
+        product=asked.product,
         platform=PLATFORM,
-        now=session.now,
+        now=asked.now,
     )
-    found = judge(report, access.rules.product(product).links)
+    found = judge(report, asked.policy.product(asked.product).links)
     told = [f"{check.id}: {check.found}" for check in found.checks]
-    if found.exit_code == UncheckedError.exit_code:
-        message = f"{product} {report.version}: could not be checked: {told[0]}"
-        raise UncheckedError(message)
-    return (*told, *found.missing, "")[0]
+    version, ends = report.version or release.version, None
+    why = (*told, *found.missing, "")[0]
+    if found.ready and (others := registers.keys() - report.registers.matched.keys()):
+        version, why = release.version, _unnamed(report, others)
+    elif found.ready:
+        ends = _ends(report, Bundle.parse(data), asked)
+    unmade = found.exit_code == UncheckedError.exit_code
+    return Standing(entry.index, version, registers, why, report, ends), unmade
+
+
+def _unnamed(report: Report, others: Iterable[str]) -> str:
+    """Why registers are not handed on, of which what stands does not name all.
+
+    Only a release that names the others too could vouch for them, and that one is
+    revoked or void, older, or in no log at all.
+    """
+    index, names = report.links[1].evidence[0].index, ", ".join(sorted(others))
+    return f"release.match: what stands is entry {index}, which does not name {names}"
+
+
+def _ends(report: Report, bundle: Bundle, asked: Asked) -> int:
+    """Until when what was accepted is, as far as the bundle itself tells.
+
+    That is when the log's last seal is too old, when the first of the statements that
+    it rests on expires, or when a revocation takes effect that is there already.
+    """
+    seal, seen = Seal.parse(bundle.seal), report.checkpoint
+    log = asked.policy.logs[seen.origin if seen else ""]
+    fresh = log.frozen_until if seal.frozen else None
+    ends = [seal.time + log.max_age if fresh is None else fresh]
+    cited = {one.index for link in report.links for one in link.evidence}
+    cited |= {
+        one.index
+        for part in report.components
+        for link in part.links
+        for one in link.evidence
+    }
+    for entry in said_in(bundle):
+        said = entry.predicate
+        if isinstance(said, Revocation) and said.effective is not None:
+            effective = parse_time(said.effective)
+            ends += [effective] if effective > asked.now else []
+        elif entry.index in cited:
+            expires: str | None = getattr(said, "expires", None)
+            ends += [parse_time(expires)] if expires is not None else []
+    return min(ends)
+
+
+def said_in(bundle: Bundle) -> Iterator[Entry]:
+    """The statements in a bundle that can be read; none is verified."""
+    for index, one in bundle.entries.items():
+        with contextlib.suppress(PcrlogError):
+            yield read_entry(index, one.envelope)

@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from cli.report_cited import Saying, Sayings
+from cli.report_components import boxes
 from cli.report_parts import Check, Link, Parts, Run, Told
 from cli.report_policy import demands
 from pcrlog.encoding import decode_json, encode_base64, format_time
@@ -144,7 +145,12 @@ def _links(report: Told, sayings: Sayings) -> Iterator[str]:
     if report.trust_ends_at == 0:
         yield end
     for link in report.links:
-        yield _link(link, sayings, held=link.number <= report.trust_ends_at)
+        parts = [
+            _box(one.title, one.status, one.facts) for one in boxes(report, link.number)
+        ]
+        held = link.number <= report.trust_ends_at
+        words = [_means(link, report), _who(link, report) if parts else _by(link)]
+        yield _link(link, sayings, words, parts, held=held)
         if link.number == report.trust_ends_at:
             yield end
     yield (
@@ -155,16 +161,34 @@ def _links(report: Told, sayings: Sayings) -> Iterator[str]:
     yield "</ol>"
 
 
-def _link(link: Link, sayings: Sayings, *, held: bool) -> str:
+def _means(link: Link, report: Told) -> str:
+    """What its status means; of a list, that it is the worst of what is on it."""
+    if link.status == "missing" and any(boxes(report, link.number)):
+        return "Of one of the parts below, nobody says it."
+    return _MEANS[link.status]
+
+
+def _by(link: Link) -> str:
     by = " and ".join("this run" if who == "run" else who for who in link.by)
-    words = [_text(_ASKS[link.number])]
-    if meaning := _MEANS[link.status]:
-        words.append(_text(meaning))
-    if by:
-        words.append(f"{_BY.get(link.status, 'Said')} by {_text(by)}.")
+    return f"{_BY.get(link.status, 'Said')} by {_text(by)}." if by else ""
+
+
+def _who(link: Link, report: Told) -> str:
+    """Of a link with components: who confirmed the list, or that it is only claimed."""
+    provider = report.product.partition("/")[0]
+    if link.status == "unchecked" or link.by in ((), (provider,)):
+        return _by(link)
+    return f"The list was found complete by {_text(' and '.join(link.by))}."
+
+
+def _link(
+    link: Link, sayings: Sayings, told: list[str], parts: list[str], *, held: bool
+) -> str:
+    words = [_text(_ASKS[link.number]), *filter(None, told)]
     if link.next:
         words.append(f"For the next step, {_text(link.next)}.")
     said = "".join(_saying(*sayings.of(cited)) for cited in link.evidence)
+    said += "".join(parts)
     kind = f"{link.status} held" if held else link.status
     return (
         f'<li class="{kind}"><span class="number">{link.number}</span>'
@@ -177,10 +201,14 @@ def _link(link: Link, sayings: Sayings, *, held: bool) -> str:
 def _saying(said: Saying, before: bool) -> str:  # noqa: FBT001 - handed on by a star
     """An entry that is cited; one that was shown before, by its first line alone."""
     place = f"entry {said.index} of the log{', as above' if before else ''}"
-    rest = "" if before else _pairs("", iter(said.facts))
+    return _box(said.title, place, () if before else said.facts)
+
+
+def _box(title: str, place: str, facts: tuple[tuple[str, str], ...]) -> str:
+    rest = _pairs("", iter(facts)) if facts else ""
     return (
-        f'<div class="facts"><p><b>{_text(said.title)}</b>'
-        f"<span>{place}</span></p>{rest}</div>"
+        f'<div class="facts"><p><b>{_text(title)}</b>'
+        f"<span>{_text(place)}</span></p>{rest}</div>"
     )
 
 
@@ -199,7 +227,7 @@ def _open(run: Run, report: Told) -> Iterator[str]:
         if link.status in ("claimed", "missing"):
             yield (
                 f'<li class="odd"><p><b>link {link.number}, {_text(link.name)}</b>:'
-                f" {link.status}. {_text(_MEANS[link.status])}</p></li>"
+                f" {link.status}. {_text(_means(link, report))}</p></li>"
             )
     yield from (f"<li><p>{_text(one)}.</p></li>" for one in report.remarks)
     yield from (f"<li><p>{_text(one)}</p></li>" for one in _never(run, report))

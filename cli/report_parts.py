@@ -100,6 +100,27 @@ class Checkpoint(Struct, frozen=True):
     note: str
 
 
+class Share(Struct, frozen=True):
+    """A component's part in link 5 or 6."""
+
+    number: Annotated[int, Meta(ge=5, le=6)]
+    status: Literal["failed", "unchecked", "missing", "claimed", "proven"]
+    by: tuple[str, ...]
+    evidence: tuple[Cited, ...]
+    found: str
+    next: str
+
+
+class Component(Struct, frozen=True):
+    """A component; what it names itself follows it, one `depth` deeper."""
+
+    product: str
+    sha256: str
+    version: str | None
+    depth: Annotated[int, Meta(ge=1, le=64)]
+    links: tuple[Share, ...]
+
+
 class Told(Struct, frozen=True):
     """What a page shows of a report."""
 
@@ -118,6 +139,8 @@ class Told(Struct, frozen=True):
     checks: tuple[Check, ...]
     checkpoint: Checkpoint | None
     policy_sha256: str
+    components: tuple[Component, ...] = ()
+    """None in files that were made before reports named them."""
 
     @classmethod
     def parse(cls, data: bytes) -> "Told":

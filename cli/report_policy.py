@@ -49,6 +49,8 @@ def _product(rules: Product) -> Iterator[tuple[str, str]]:
     if rules.lowest_version is not None:
         yield "lowest version", rules.lowest_version
     yield "channel", rules.channel
+    if rules.ground != "any":  # files older than this demand have no such row
+        yield "ground", rules.ground
     yield "failed components", f"{rules.components} the release"
     for name, keyids in rules.pins.items():
         yield f"keys of {name}", ", ".join(keyids)

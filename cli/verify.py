@@ -22,21 +22,16 @@ from cli.options import (
     takes,
 )
 from cli.output import Row
+from cli.past import Past
 from cli.session import Session
-from cli.state import Ending, State
 from pcrlog import limits
-from pcrlog.checkpoint import open_checkpoint
 from pcrlog.encoding import decode_hex, parse_time
 from pcrlog.errors import MalformedError, PcrlogError, UsageError
-from pcrlog.note import UnverifiedNote
-from pcrlog.policy import Log, Policy
-from pcrlog.seal import Seal
-from pcrlog.verification import Memory, Report, verify
+from pcrlog.policy import Policy
+from pcrlog.verification import Report, verify
 from pcrlog.verification.document import Asked
 
 _NONCE = 32
-_HELD = ("log.signature", "log.witnesses", "log.index-monitors", "log.freshness")
-"""What a run must have passed to be remembered (PROTOCOL.md section 4, Memory)."""
 _KINDS = ("tls-spki-sha256", "tls-cert-sha256", "raw-key")
 _BINDING = 512
 
@@ -52,6 +47,9 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
     bindings: tuple[str, ...]
     no_channel: bool
     report: str | None
+    provenance: str | None
+    trusted_root: str | None
+    built_by: str | None
 
 
 @click.command("verify")
@@ -78,6 +76,13 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
 @click.option(
     "--report", metavar="FILE", help="Write a page to file, with all evidence."
 )
+@click.option(
+    "--provenance", metavar="FILE", help="The release's SLSA provenance: built by whom?"
+)
+@click.option(
+    "--trusted-root", metavar="FILE", help="Which Sigstore is believed, for it."
+)
+@click.option("--built-by", metavar="URI", help="Whom its certificate must name.")
 @json_option
 @takes(_Verify)
 def verify_command(session: Session, options: _Verify) -> int:
@@ -102,7 +107,7 @@ def verify_command(session: Session, options: _Verify) -> int:
         data = _fitting(session, policy, product, given, stapled)
     if data is None:
         data = _bundle(session, options, policy, given, product)
-    past = _Past(session, options, policy, data)
+    past = Past(session, options, policy, data)
     demands = policy
     if options.url is not None and not options.no_channel:
         from pcrlog.online import with_channel
@@ -120,8 +125,13 @@ def verify_command(session: Session, options: _Verify) -> int:
         binding=given.binding,
         memory=past.memory,
     )
-    session.output.result(report, _rows(report))
     past.conclude(report, live=given.at is None)
+    shown = told = report
+    if options.provenance or options.trusted_root or options.built_by:
+        from cli import provenance
+
+        shown, told = provenance.told(session, options, report, data)
+    session.output.result(shown, _rows(told))
     if options.report is not None:
         from cli.report_writing import Call, write_report
 
@@ -269,99 +279,7 @@ def _bundle(
         return None
 
 
-# --- what is remembered --------------------------------------------------------------
-
-
-class _Sealed(Struct):
-    leaf: str
-
-
-class _Head(Struct):
-    """As much of a bundle as tells which log it is of. Nothing of it is proven."""
-
-    checkpoint: str
-    seal: _Sealed
-
-
-class _Past:
-    """The checkpoint remembered of the bundle's log, before and after a run."""
-
-    def __init__(
-        self, session: Session, options: _Verify, policy: Policy, data: bytes | None
-    ) -> None:
-        self._session = session
-        self._state = State(session.state_directory)
-        self._head: _Head | None = None
-        self._log: Log | None = None
-        self._data = data or b""
-        self._mirror = options.mirror
-        self.memory: Memory | None = None
-        if data is None:
-            return
-        try:
-            self._head = msgspec.json.decode(data, type=_Head)
-        except (ValueError, RecursionError):
-            return
-        origin = self._head.checkpoint.partition("\n")[0]
-        self._log = policy.logs.get(origin)
-        if self._log is None:
-            return
-        self.memory = self._state.recall(self._log)
-        if self.memory is not None and options.bundle is None:
-            self.memory = self._proven(self.memory, self._log, self._head.checkpoint)
-
-    def _proven(self, memory: Memory, log: Log, note: str) -> Memory:
-        """The memory, with the hashes between the checkpoints if the log gives them."""
-        from cli.mirror_answers import Mirror
-        from pcrlog.reader import Reader
-        from pcrlog.transport import Client
-
-        try:
-            source = Client(log.url) if self._mirror is None else Mirror(self._mirror)
-            reader = Reader(source, log, self._session.now)
-            old = open_checkpoint(UnverifiedNote.parse(memory.note), log.key)
-            new = open_checkpoint(UnverifiedNote.parse(note.encode()), log.key)
-            if old.size == new.size:
-                return memory
-            first, second = sorted((old.size, new.size))
-            with self._session.output.progress(f"asking {source.url}"):
-                proof = reader.prefix(first, second)
-        except PcrlogError:
-            return memory  # `log.memory` then says that there is no proof.
-        return Memory(memory.note, proof, memory.frozen)
-
-    def conclude(self, report: Report, *, live: bool) -> None:
-        """Remember the checkpoint, or keep the evidence of a fork."""
-        seen, log = report.checkpoint, self._log
-        if seen is None or log is None or self._head is None:
-            return
-        try:
-            note = seen.note.encode()
-            if self.memory is not None and _failed(report, "log.memory"):
-                last, proof = self._ending(), self.memory.proof or ()
-                path = self._state.keep_evidence(log, note, last, proof)
-                self._session.output.remark(
-                    f"two histories of {log.key.name}: the evidence is in {path}. Show"
-                    " it to the log's witnesses and to other users; they verify it by"
-                    " pcrlog-monitor evidence verify"
-                )
-            elif live and all(_held(report, check) for check in _HELD):
-                frozen = Seal.parse(self._head.seal.leaf.encode()).frozen
-                ending = self._ending() if frozen else None
-                self._state.remember(log, note, frozen=ending)
-        except PcrlogError as error:
-            self._session.output.remark(str(error))
-
-    def _ending(self) -> Ending:
-        """The last leaf of the bundle's checkpoint."""
-        from pcrlog.bundle import Bundle
-
-        bundle = Bundle.parse(self._data)
-        return Ending(bundle.seal, bundle.seal_proof)
-
-
-def _statuses(report: Report) -> Mapping[str, tuple[str, bool]]:
-    return {check.id: (check.status, check.required) for check in report.checks}
+# --- what is told besides ------------------------------------------------------------
 
 
 def _goes_without(policy: Policy, report: Report, product: str) -> bool:
@@ -375,13 +293,3 @@ def _goes_without(policy: Policy, report: Report, product: str) -> bool:
         and channel.status == "unchecked"
         and not channel.found.startswith(OTHER_KEY)
     )
-
-
-def _failed(report: Report, check: str) -> bool:
-    return _statuses(report)[check][0] == "fail"
-
-
-def _held(report: Report, check: str) -> bool:
-    """Whether a check passed, or the policy waives it."""
-    status, required = _statuses(report)[check]
-    return status == "pass" or not required

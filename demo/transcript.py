@@ -10,6 +10,8 @@ from pathlib import Path
 
 _BEGIN, _END = "<!-- transcript: begin -->", "<!-- transcript: end -->"
 _SCENES = ("5. ", "6. ", "13. ")
+_TIME = re.compile(r"(→\s+'?)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|\+00:00)")
+_NOW, _LATER = "2026-11-23T07:00:00", "2026-11-23T07:01:00"
 
 
 def transcript(output: str) -> str:
@@ -30,10 +32,16 @@ def _lines(scene: str) -> list[str]:
     heading, _, rest = scene.partition("\n")
     rest = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8443", rest)
     rest = re.sub(r"--port \d+", "--port 8443", rest)
-    rest = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-11-23T07:00:00Z", rest)
-    rest = re.sub(r"(?m)^    sha256 .*\n", "", rest)
+    rest = re.sub(r"(?m)^    sha256 .*\n", "", steady(rest))
     body = [line.rstrip() for line in rest.strip("\n").splitlines()]
     return [heading.partition(". ")[2], "", "```console", *body, "```", ""]
+
+
+def steady(text: str) -> str:
+    """A text with fixed times: all the same, and after an arrow a minute later."""
+    return _TIME.sub(
+        lambda one: f"{one[1] or ''}{_LATER if one[1] else _NOW}{one[2]}", text
+    )
 
 
 def put(readme: str, output: str) -> str:

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuzz.targets import SIMULATOR, TARGETS, TIME
-from pcrlog import policy, request, tiles
+from pcrlog import policy, policy_update, request, tiles
 from pcrlog.attestation import cbor, cose
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import encode_base64
+from pcrlog.keys import SigningKey
 from pcrlog.predicates import Component
 from pcrlog.proof import Proof
 from pcrlog.seal import Seal
@@ -178,11 +179,21 @@ def _of_a_person() -> dict[str, Seeds]:
             "rotation": request.encode(*named, rotation),
         },
         "policy": {"policy": policy.EXAMPLE.encode()},
+        "policy-updates": {
+            "one": _update(asking),
+            "two": _update(asking) + _update(asking, key("second")),
+        },
         "public-key": {"ed25519": asking.public.spki, "p256": _p256()},
         # Not a file that looks like somebody's key: its first lines.
         "private-key": {"pem": _private_pem()[:40]},
         "base64": {"base64": b"AQIDBA=="},
     }
+
+
+def _update(*signers: SigningKey) -> bytes:
+    text = policy.EXAMPLE.replace("version = 7", "version = 8")
+    update = policy_update.Update(text.encode(), {})
+    return policy_update.sign(update, signers).encode() + b"\n"
 
 
 def seeds() -> dict[str, Seeds]:

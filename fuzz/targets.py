@@ -36,7 +36,8 @@ from pcrlog.errors import (
 from pcrlog.index_keys import index_keys, keys_of_payload
 from pcrlog.keys import PublicKey, SigningKey
 from pcrlog.note import UnverifiedNote, VerifierKey
-from pcrlog.policy import Policy
+from pcrlog.policy import EXAMPLE, Policy
+from pcrlog.policy_update import follow, parse_updates
 from pcrlog.proof import Proof
 from pcrlog.request import Request
 from pcrlog.seal import Seal
@@ -318,10 +319,31 @@ def fuzz_key_policy(data: bytes) -> None:
 # --- what a person keeps --------------------------------------------------------------
 
 
+_SUCCESSOR = """
+[successor]
+quorum = 1
+keys = ["MCowBQYDK2VwAyEAdbsduCCa7aPO/OZCIDqZx3N8UGLPSr7nwwHYf4AsHno="]
+"""
+_FIRST_POLICY = (EXAMPLE + _SUCCESSOR).encode()
+
+
 def fuzz_policy(data: bytes) -> None:
     """A policy."""
     with contextlib.suppress(UsageError):
         Policy.parse(data)
+
+
+def fuzz_policy_updates(data: bytes) -> None:
+    """A file of successors; none of them was signed."""
+    try:
+        updates = parse_updates(data)
+    except MalformedError:
+        return
+    _same(b"".join(one.encode() + b"\n" for one in updates), data)
+    with contextlib.suppress(VerificationError, UncheckedError):
+        follow(_FIRST_POLICY, data, 0)
+        message = f"{data!r} is followed"
+        raise AssertionError(message)
 
 
 def fuzz_public_key(data: bytes) -> None:

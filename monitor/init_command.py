@@ -34,6 +34,7 @@ _KEY = "monitor.skey"
     metavar="NAME",
     help="Be an index monitor under this name, such as m1.example/m; needs --listen.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init_command(  # noqa: PLR0913 - each is an option
     config: Path,
     policy: Path,
@@ -44,12 +45,13 @@ def init_command(  # noqa: PLR0913 - each is an option
     listen: str | None,
     state: str,
     cosigner: str | None,
+    as_json: bool,
 ) -> None:
     """Write a monitor.toml for a log of a policy."""
     from monitor.clock import clock
     from monitor.config import Config, choose_log, read_file
     from pcrlog.checkpoint import open_checkpoint
-    from pcrlog.encoding import encode_base64
+    from pcrlog.encoding import encode_base64, encode_json
     from pcrlog.errors import UsageError
     from pcrlog.limits import NOTE
     from pcrlog.note import UnverifiedNote
@@ -78,11 +80,17 @@ def init_command(  # noqa: PLR0913 - each is an option
     except FileExistsError as error:
         message = f"{config} exists; remove it, or name another file"
         raise UsageError(message) from error
-    click.echo(f"Wrote {config}: {log.key.name} is pinned at {checkpoint.size} leaves.")
+    vkey = None
     if cosigner is not None:
         from monitor.cosigning import create
 
-        vkey = create(Config.load(config), cosigner, clock())
+        vkey = str(create(Config.load(config), cosigner, clock()))
+    made = {"config": str(config), "log": log.key.name, "size": checkpoint.size}
+    if as_json:
+        click.echo(encode_json({**made, "vkey": vkey}))
+        return
+    click.echo(f"Wrote {config}: {log.key.name} is pinned at {checkpoint.size} leaves.")
+    if vkey is not None:
         click.echo(f"Made {_KEY}, and its memory. Its public half, for the log's")
         click.echo("log.toml and for policies (index_monitors):")
         click.echo(f"  {vkey}")

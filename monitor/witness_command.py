@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from monitor.witness_store import Contents, Fork
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("witness")
@@ -24,13 +25,18 @@ def witness_command() -> None:
 @witness_command.command()
 @click.argument("directory", metavar="DIR", type=_FOLDER)
 @click.option("--name", required=True, help="The witness's name for ever: HOST/NAME.")
-def init(directory: Path, name: str) -> None:
+@_JSON
+def init(directory: Path, name: str, *, as_json: bool) -> None:
     """Make a new witness in DIR, with its key and its memory."""
     from monitor.clock import clock
     from monitor.witness_config import KEY
     from monitor.witness_making import make_witness_folder
+    from pcrlog.encoding import encode_json
 
     vkey = make_witness_folder(directory, name, clock())
+    if as_json:
+        click.echo(encode_json({"name": name, "vkey": str(vkey)}))
+        return
     click.echo(vkey)
     click.echo(
         f"Made the witness {name} in {directory}; its vkey is above.\n"
@@ -46,14 +52,19 @@ def init(directory: Path, name: str) -> None:
 @click.argument("directory", metavar="DIR", type=_FOLDER)
 @click.argument("vkey")
 @click.option("--qpd", type=click.IntRange(1), help="Requests a day that it may make.")
-def add(directory: Path, vkey: str, qpd: int | None) -> None:
+@_JSON
+def add(directory: Path, vkey: str, qpd: int | None, *, as_json: bool) -> None:
     """Cosign for the log with VKEY, from now on."""
     from monitor.witness_making import add_log
+    from pcrlog.encoding import encode_json
 
-    if add_log(directory, vkey, qpd):
-        click.echo(f"Added {vkey.partition('+')[0]}. A witness that runs sees it now.")
+    added, origin = add_log(directory, vkey, qpd), vkey.partition("+")[0]
+    if as_json:
+        click.echo(encode_json({"added": added, "origin": origin}))
+    elif added:
+        click.echo(f"Added {origin}. A witness that runs sees it now.")
     else:
-        click.echo(f"{vkey.partition('+')[0]} is on the list already.")
+        click.echo(f"{origin} is on the list already.")
 
 
 @witness_command.command()
@@ -69,7 +80,7 @@ def run(directory: Path, listen: str | None) -> None:
 
 @witness_command.command()
 @click.argument("directory", metavar="DIR", type=_FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_JSON
 @click.option(
     "--evidence",
     "out",

@@ -7,9 +7,10 @@ A verifier in three statements:
         document, bundle, policy, product="acme.example/x", now=now, nonce=nonce)
     enclave = report.verified()  # raises, unless the verdict is "verified"
 
-All of it is pure: bytes in, values or errors out. `pcrlog.transport` alone opens
-sockets. The names below are the public API; they are imported when first used, so that
-importing pcrlog costs nothing.
+All of it is pure: bytes in, values or errors out. Only `pcrlog.transport`, and what
+rests on it for live clients (`pcrlog.live`, `pcrlog.requests`), opens sockets. The
+names below are the public API; they are imported when first used, so that importing
+pcrlog costs nothing.
 """
 
 from importlib import import_module
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from pcrlog.policy import Policy
+    from pcrlog.policy_update import follow
     from pcrlog.proof import Proof
     from pcrlog.verification import Enclave, Memory, Report, foresee, verify
 
@@ -38,6 +40,7 @@ _HOME = {
     "Report": "pcrlog.verification",
     "UncheckedError": "pcrlog.errors",
     "VerificationError": "pcrlog.errors",
+    "follow": "pcrlog.policy_update",
     "foresee": "pcrlog.verification",
     "verify": "pcrlog.verification",
 }
@@ -53,6 +56,7 @@ __all__ = [
     "Report",
     "UncheckedError",
     "VerificationError",
+    "follow",
     "foresee",
     "verify",
 ]

@@ -1,20 +1,22 @@
 """Connections that come to an end: what `transport` asks with.
 
 Whoever answers may be slow, endless or elsewhere. A head has a deadline beside the
-timeout of each byte, a body one too and a largest size; a redirect is not followed and
-its body not read; cookies are not looked at.
+timeout of each byte, a body one too and a largest size; both deadlines end the
+connection, for what HTTP itself reads in between (sizes of chunks, trailers) has no end
+of its own. A redirect is not followed and its body not read; cookies are not looked at.
 
 `requests` costs 90 ms to import, so it is imported with the first session.
 """
 
 import contextlib
-import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from pcrlog.encoding import sha256
 from pcrlog.errors import TransportError
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ TIMEOUT = 10.0
 HEADERS = {"User-Agent": "pcrlog", "Accept": "*/*"}
 _CHUNK = 16_384
 _NO_END = "the answer does not come to an end"
+_LINE = "pcrlog_line"
+"""Where an answer of urllib3 carries the socket by which it comes."""
 
 
 def new_session() -> "requests.Session":
@@ -38,14 +42,18 @@ def new_session() -> "requests.Session":
     class Connection(urllib3.connection.HTTPConnection):
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
             # The socket's own timeout is still that of connecting.
-            with alarm(self.sock, self.timeout or 0.0):
-                return super().getresponse()
+            with alarm(sock := self.sock, self.timeout or 0.0):
+                response = super().getresponse()
+            setattr(response, _LINE, sock)
+            return response
 
     class SafeConnection(urllib3.connection.HTTPSConnection):
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
             # The socket's own timeout is still that of connecting.
-            with alarm(self.sock, self.timeout or 0.0):
-                return super().getresponse()
+            with alarm(sock := self.sock, self.timeout or 0.0):
+                response = super().getresponse()
+            setattr(response, _LINE, sock)
+            return response
 
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection  # type: ignore[mutable-override] # as above
@@ -78,7 +86,7 @@ def new_session() -> "requests.Session":
 
 @contextlib.contextmanager
 def alarm(sock: socket.socket, timeout: float) -> Iterator[None]:
-    """End a connection whose head does not end.
+    """End a connection whose answer, or the part that is read now, does not end.
 
     Args:
         sock: the connection.
@@ -100,12 +108,13 @@ def alarm(sock: socket.socket, timeout: float) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except (OSError, http.client.HTTPException):
-        if not over.is_set():
-            raise
+    except Exception as error:
+        if over.is_set():
+            raise TransportError(_NO_END) from error
+        raise
     finally:
         timer.cancel()
-    # A head that was cut off may look like a whole one.
+    # What was cut off may look like a whole one.
     if over.is_set():
         raise TransportError(_NO_END)
 
@@ -118,17 +127,24 @@ class Body(Protocol):
         ...
 
 
-def pieces(raw: Body) -> Iterator[bytes]:
+def pieces(raw: Body, sock: socket.socket | None = None) -> Iterator[bytes]:
     """A body as it comes.
+
+    Args:
+        raw: the body.
+        sock: the connection by which it comes; one of `new_session` is known.
 
     Raises:
         TransportError: it takes longer than a body may take in all.
     """
     ends = time.monotonic() + 3 * TIMEOUT
-    while piece := raw.read1(_CHUNK):
-        if time.monotonic() > ends:
-            raise TransportError(_NO_END)
-        yield piece
+    line = sock or getattr(raw, _LINE, None)
+    # One read may take in any number of lines before there is a byte of the body.
+    with contextlib.nullcontext() if line is None else alarm(line, TIMEOUT):
+        while piece := raw.read1(_CHUNK):
+            if time.monotonic() > ends:
+                raise TransportError(_NO_END)
+            yield piece
 
 
 def bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
@@ -144,6 +160,37 @@ def bounded(chunks: Iterator[bytes], most: int, where: str) -> bytes:
             message = f"the answer of {where} has more than {most} bytes"
             raise TransportError(message)
     return bytes(data)
+
+
+def certificate_of(sock: object) -> bytes | None:
+    """The certificate (DER) of the other end of a TLS connection; None without TLS."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return None
+    return sock.getpeercert(binary_form=True) or b""
+
+
+def shown_by(sock: object) -> dict[str, bytes] | None:
+    """What a TLS connection shows of its other end, by kind; None without TLS.
+
+    Raises:
+        ValueError: it shows no certificate that can be read.
+    """
+    der = certificate_of(sock)
+    if der is None:
+        return None
+    from cryptography import x509  # noqa: PLC0415 - 50 ms
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
+
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return {"tls-spki-sha256": sha256(spki), "tls-cert-sha256": sha256(der)}
 
 
 def cause(error: BaseException) -> str:

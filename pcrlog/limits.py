@@ -27,6 +27,11 @@ BUNDLE = 1_048_576
 BUNDLE_ENTRIES = 1_024
 BUNDLE_ANSWERS = 512
 POLICY = 262_144
+POLICY_KEYS = 16
+"""Keys that may sign a policy's successor."""
+UPDATES = 2_097_152
+"""Bytes of a file of successors."""
+UPDATE_STEPS = 128
 NOTE = 65_536
 NOTE_SIGNATURES = 64
 PROOF_HASHES = 63

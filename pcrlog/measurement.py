@@ -42,6 +42,19 @@ class Register(Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class Ground(Struct, frozen=True):
+    """On whom the documents of a platform rest: link 8 (docs/trust-model.md)."""
+
+    maker: str
+    """Who makes the hardware and signs for it, spelt as policies name an operator."""
+    called: str
+    """The same for people."""
+    forgers: tuple[str, ...]
+    """Who could make a document of something that does not run, and with what."""
+    alone: bool
+    """Whether the maker runs every machine there is, whatever a policy says."""
+
+
 class Platform(Struct, frozen=True):
     """What a subject on this platform looks like.
 
@@ -58,6 +71,8 @@ class Platform(Struct, frozen=True):
     attests: bool = False
     """Whether there are attestation documents of it; `required` registers that are all
     zero then mean debug mode."""
+    ground: Ground | None = None
+    """What link 8 of such a document is; None where there are none."""
 
 
 PLATFORMS: Mapping[str, Platform] = {
@@ -71,6 +86,15 @@ PLATFORMS: Mapping[str, Platform] = {
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
             attests=True,
+            ground=Ground(
+                "aws",
+                "AWS",
+                (
+                    "AWS, with the key of the root that all certificates descend from",
+                    "AWS, with the hypervisor and the cards that measure and sign",
+                ),
+                alone=True,
+            ),
         ),
         Platform("artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}),
         Platform(

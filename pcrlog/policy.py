@@ -22,12 +22,14 @@ from msgspec import Meta, Struct, field
 
 from pcrlog import limits
 from pcrlog.attestation.roots import from_pem
-from pcrlog.encoding import parse_time, sha256, shown
+from pcrlog.encoding import decode_base64, parse_time, sha256, shown
 from pcrlog.envelope import KeyId
-from pcrlog.errors import MalformedError, UsageError
+from pcrlog.errors import MalformedError, UncheckedError, UsageError
+from pcrlog.keys import PublicKey
 from pcrlog.measurement import PLATFORMS, parse_measurement
 from pcrlog.note import COSIGNATURE, ED25519, VerifierKey
 from pcrlog.predicates import NAME, SEGMENT, Name
+from pcrlog.semver import semver
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
 
 EXAMPLE = """
@@ -62,6 +64,7 @@ components = "refuse"                  # or "report"
 auditors = [{ name = "lab.example", scopes = ["reproduction", "source-review"] }]
 counts = { reproduction = 1, source-review = 1 }
 open_findings = { critical = 0, high = 0 }
+ground = "any"                         # or "separate"
 """
 
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,5})([smhd])")
@@ -72,10 +75,6 @@ _QUOTED = re.compile(rb"""\"[^"\n]*\"|'[^'\n]*'|#[^\n]*""")
 """Strings and comments, whose dots part no keys."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
-_SEMVER = re.compile(
-    r"(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})"
-    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-)
 
 
 _Severity = Literal["critical", "high", "medium", "low"]
@@ -126,6 +125,12 @@ class Auditor(_Part, frozen=True):
     ]
 
 
+class _Successor(_Part, frozen=True):
+    quorum: Annotated[int, Meta(ge=1, le=limits.POLICY_KEYS)]
+    keys: Annotated[tuple[str, ...], Meta(max_length=limits.POLICY_KEYS)]
+    url: Annotated[str, Meta(pattern=r"^https://[!-~]{1,248}\Z")] | None = None
+
+
 Count = Annotated[int, Meta(ge=1, le=limits.AUDITORS_OF_PRODUCT)]
 
 
@@ -160,6 +165,7 @@ class Product(_Part, frozen=True):
     open_findings: dict[_Severity, _Number] | None = None
     pins: dict[Name, tuple[KeyId, ...]] = field(default_factory=dict)
     operator: str | None = None
+    ground: Literal["any", "separate"] = "any"
 
 
 class _Policy(_Part, frozen=True):
@@ -173,6 +179,8 @@ class _Policy(_Part, frozen=True):
     archives: bool = False
     distrust: Distrust = field(default_factory=Distrust)
     products: dict[str, Product] = field(default_factory=dict)
+    previous: KeyId | None = None
+    successor: _Successor | None = None
 
 
 class Quorum(Struct, frozen=True):
@@ -203,6 +211,14 @@ class PlatformRules(Struct, frozen=True):
     operator: str | None
 
 
+class Successor(Struct, frozen=True):
+    """At least `least` of `keys` (by keyid) sign the next policy, found at `url`."""
+
+    least: int
+    keys: Mapping[str, PublicKey]
+    url: str | None
+
+
 class Policy(Struct, frozen=True):
     """A parsed policy; times and ages in (unix) seconds."""
 
@@ -216,6 +232,8 @@ class Policy(Struct, frozen=True):
     logs: Mapping[str, Log]
     platforms: Mapping[str, PlatformRules]
     products: Mapping[str, Product]
+    previous: str | None = None
+    successor: Successor | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> "Policy":
@@ -279,32 +297,6 @@ def parse_duration(text: str) -> int:
     raise MalformedError(message)
 
 
-def semver(version: str) -> tuple[object, ...]:
-    """A SemVer 2.0 version (without build metadata) as a value that sorts.
-
-    Raises:
-        MalformedError: not SemVer.
-    """
-    match = _SEMVER.fullmatch(version)
-    if match is None:
-        message = f"expected a SemVer version, found {version!r}"
-        raise MalformedError(message)
-    numbers = tuple(int(match[i]) for i in (1, 2, 3))
-    if match[4] is None:
-        return (*numbers, 1, ())
-    return (*numbers, 0, tuple(_identifier(part) for part in match[4].split(".")))
-
-
-def _identifier(part: str) -> tuple[int, int, str]:
-    """A pre-release identifier: numbers before words (SemVer clause 11)."""
-    if not part.isdigit():
-        return (1, 0, part)
-    if part != "0" and part.startswith("0"):
-        message = f"SemVer: {part!r} has a leading zero"
-        raise MalformedError(message)
-    return (0, int(part), "")
-
-
 def _build(raw: _Policy, digest: str) -> Policy:
     logs = {}
     for log in raw.log:
@@ -328,7 +320,21 @@ def _build(raw: _Policy, digest: str) -> Policy:
         logs=logs,
         platforms={n: _build_platform(n, p) for n, p in raw.platforms.items()},
         products=raw.products,
+        previous=raw.previous,
+        successor=None if raw.successor is None else _build_successor(raw.successor),
     )
+
+
+def _build_successor(raw: _Successor) -> Successor:
+    try:
+        keys = [PublicKey.from_spki(decode_base64(text)) for text in raw.keys]
+    except UncheckedError as error:
+        raise MalformedError(str(error)) from error
+    named = {key.keyid: key for key in keys}
+    if len(named) != len(keys) or len(keys) < raw.quorum:
+        message = f"successor: {raw.quorum} of {len(named)} keys, each named once"
+        raise MalformedError(message)
+    return Successor(raw.quorum, named, raw.url)
 
 
 def _build_log(log: _Log) -> Log:

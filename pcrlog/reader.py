@@ -47,6 +47,8 @@ from pcrlog.verification.evidence import Evidence, Opened, judge_entries, open_l
 SKEW = 300
 """Seconds by which clocks may differ where no policy says otherwise."""
 _ENTRY_BUNDLE = FULL * (MAX_ENTRY + 2)
+_HELD = 4
+"""Entry bundles that a reader holds: a log may make each of them 8 MB large."""
 _LOOKUPS = ("measurement", "product", "identity", "issuer")
 
 
@@ -183,6 +185,7 @@ class Reader:
         )
         self._newest: tuple[Checkpoint, bytes] | None = None
         self._tiles: dict[str, bytes] = {}
+        self._bundles: list[str] = []
 
     # --- the tree --------------------------------------------------------------------
 
@@ -306,6 +309,11 @@ class Reader:
         if path not in self._tiles:
             most = _ENTRY_BUNDLE if tile.level is None else FULL * HASH_SIZE
             self._tiles[path] = self._fetch(path, most)
+            if tile.level is None:
+                self._bundles.append(path)
+                for oldest in self._bundles[:-_HELD]:
+                    del self._tiles[oldest]
+                self._bundles = self._bundles[-_HELD:]
         return self._tiles[path]
 
     def _nodes(self, size: int) -> Node:

@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from pcrlog import connection
-from pcrlog.connection import HEADERS, alarm, bounded, cause, pieces
+from pcrlog.connection import HEADERS, alarm, bounded, cause, pieces, shown_by
 from pcrlog.encoding import prepare, printable, sha256, shown
 from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
@@ -384,12 +384,14 @@ def fetch_attestation(url: str, nonce: bytes) -> Attested:
     try:
         with contextlib.closing(_connection(parts.scheme, host, port)) as line:
             line.connect()
-            binding = _binding(line.sock)
+            sock = line.sock
+            binding = shown_by(sock)
             line.request("GET", target, headers=HEADERS)
-            with alarm(line.sock, connection.TIMEOUT):
+            with alarm(sock, connection.TIMEOUT):
                 response = line.getresponse()
             with response:
-                return Attested(_answer(response, url), binding)
+                body = pieces(response, sock)
+                return Attested(_answer(response, body, url), binding)
     except (OSError, http.client.HTTPException, ValueError) as error:
         message = f"could not ask the enclave at {url}: {cause(error)}"
         raise TransportError(message) from error
@@ -415,27 +417,10 @@ def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPCon
     )
 
 
-def _binding(sock: object) -> dict[str, bytes] | None:
-    if not isinstance(sock, ssl.SSLSocket):
-        return None
-    from cryptography import x509  # noqa: PLC0415 - 50 ms
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        PublicFormat,
-    )
-
-    der = sock.getpeercert(binary_form=True) or b""
-    try:
-        key = x509.load_der_x509_certificate(der).public_key()
-    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
-        raise ValueError(str(error)) from error
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return {"tls-spki-sha256": sha256(spki), "tls-cert-sha256": sha256(der)}
-
-
-def _answer(response: http.client.HTTPResponse, url: str) -> bytes:
+def _answer(
+    response: http.client.HTTPResponse, body: Iterator[bytes], url: str
+) -> bytes:
     if response.status != _OK:
         message = f"{url} answered {response.status}, want 200 and a document"
         raise TransportError(message)
-    return bounded(pieces(response), ATTESTATION_ANSWER, url)
+    return bounded(body, ATTESTATION_ANSWER, url)

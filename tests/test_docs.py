@@ -321,7 +321,8 @@ def quoted() -> Iterator[Quoted]:
         indented = "\n".join(re.findall(r"(?m)^ {4}.*$", prose))
         for block in (fenced, indented):
             for line in LINE.findall(block.replace("\\\n", " ")):
-                yield Quoted(_relative(path), line)
+                for one in line.split(" && "):
+                    yield Quoted(_relative(path), one)
         for line in INLINE.findall(prose):
             yield Quoted(_relative(path), line)
 

@@ -227,6 +227,19 @@ class Audits:
             for one, found in self._audits(pool)
         )
 
+    def foundation(self, audit: Audit) -> list[Audit]:
+        """What a counted source review builds on, the newest first."""
+        found: list[Audit] = []
+        while audit.basis is not None and len(found) <= limits.BASIS_CHAIN:
+            pool = self._reviews_of(audit.issuer, audit.basis.commit)
+            earlier = (e for e in pool if e.sha256 == audit.basis.sha256)
+            said = next(earlier, None)
+            if said is None or not isinstance(said.predicate, Audit):
+                break
+            audit = said.predicate
+            found.append(audit)
+        return found
+
     def _reviews_of(self, name: str, commit: str) -> Sequence[Entry]:
         return self.subject.reviews.get(name, {}).get(commit, ())
 

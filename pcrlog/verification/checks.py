@@ -42,6 +42,7 @@ CHECKS = (
     "components",
     "controls",
     "policy.distrust",
+    "policy.ground",
     "policy.links",
 )
 

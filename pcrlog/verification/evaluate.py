@@ -11,7 +11,7 @@ from pcrlog.entry import Entry
 from pcrlog.gather import Subject
 from pcrlog.measurement import Registers
 from pcrlog.policy import Product
-from pcrlog.predicates import Audit, Release
+from pcrlog.predicates import Audit, Component
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SOURCE_REVIEW
 from pcrlog.verification import links
 from pcrlog.verification.audits import Audits, distinct
@@ -24,13 +24,17 @@ SCOPE_OF_LINK = {3: REPRODUCTION, 4: SOURCE_REVIEW, 7: CONTROLS_REVIEW}
 
 
 class Chain(Struct):
-    """Links 2 to 7 of one subject, with the audits that stand behind each."""
+    """Links 2 to 7 of one subject, with the audits that stand behind each.
+
+    `parts` are the components that its release names, None where the walk was cut.
+    """
 
     releases: Releases
     audits: Audits
     status: dict[int, Status]
     behind: dict[int, list[tuple[Entry, Audit]]]
     against: str
+    parts: list[tuple[Component, "Chain | None"]]
 
 
 class Evaluation:
@@ -91,26 +95,33 @@ class Evaluation:
                 asked=counts.controls_review,
             ),
         }
-        status |= self._platform(audits, release, incomplete=incomplete)
-        return Chain(releases, audits, dict(sorted(status.items())), passes, against)
+        components = release.components if release is not None else None
+        parts: list[tuple[Component, Chain | None]] = []
+        for component in components or ():
+            part = subject.parts.get((component.product, component.sha256))
+            parts.append((component, self._part(part) if part else None))
+        listed = components is not None
+        status |= self._platform(audits, parts, listed=listed, incomplete=incomplete)
+        ordered = dict(sorted(status.items()))
+        return Chain(releases, audits, ordered, passes, against, parts)
 
     def _platform(
-        self, audits: Audits, release: Release | None, *, incomplete: bool
+        self,
+        audits: Audits,
+        parts: list[tuple[Component, Chain | None]],
+        *,
+        listed: bool,
+        incomplete: bool,
     ) -> dict[int, Status]:
         """Links 5 and 6: the worst of the components that the release names."""
-        components = release.components if release is not None else None
-        parts: list[Chain | None] = []
-        for component in components or ():
-            part = audits.subject.parts.get((component.product, component.sha256))
-            parts.append(self._part(part) if part else None)
         return {
             number: links.platform(
                 failed=False,
                 incomplete=incomplete,
-                listed=components is not None,
+                listed=listed,
                 confirmed=len(distinct(audits.components_confirmed))
                 >= audits.rules.counts.reproduction,
-                parts=[self._part_status(part, number - 2) for part in parts],
+                parts=[self._part_status(part, number - 2) for _, part in parts],
             )
             for number in (5, 6)
         }

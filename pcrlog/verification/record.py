@@ -5,10 +5,14 @@ or that nothing speaks against it, can only be said when all answers are there; 
 check is unchecked.
 """
 
+from collections.abc import Iterator
+
 from pcrlog.errors import MalformedError
+from pcrlog.verification import components
 from pcrlog.verification.audits import distinct
 from pcrlog.verification.checks import CheckStatus, Recorder
 from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
+from pcrlog.verification.links import Status
 
 _NEED_ALL = (
     "release.valid",
@@ -129,8 +133,16 @@ def _record_platform(chain: Chain, recorder: Recorder) -> None:
         else:
             status = "fail"
         expected = "none failed" if not demanded else f"links {demanded} proven"
-        found = ", ".join(f"link {n} {s}" for n, s in statuses.items())
+        found = ", ".join(_at(chain, statuses))
         recorder.note(check, status, expected, found)
+
+
+def _at(chain: Chain, statuses: dict[int, Status]) -> Iterator[str]:
+    """What each link came to, and the component that it ends at, if it is one."""
+    rows = components.shown(chain) if len(statuses) > 1 else ()
+    for number, status in statuses.items():
+        blamed = components.blame(chain, rows, number)
+        yield f"link {number} {status}{f' ({blamed.words})' if blamed else ''}"
 
 
 def _record_distrust(chain: Chain, recorder: Recorder) -> None:

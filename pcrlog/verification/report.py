@@ -11,6 +11,7 @@ from msgspec import Struct
 from pcrlog.encoding import encode_json
 from pcrlog.errors import UncheckedError, VerificationError
 from pcrlog.verification.checks import Check, Verdict
+from pcrlog.verification.ground import Infrastructure, Word
 from pcrlog.verification.links import Status
 
 
@@ -30,6 +31,31 @@ class Link(Struct, frozen=True):
     by: tuple[str, ...]
     evidence: tuple[Cited, ...]
     next: str
+
+
+class Share(Struct, frozen=True):
+    """A component's part in link 5 or 6, and in words why it is not more."""
+
+    number: int
+    status: Status
+    by: tuple[str, ...]
+    evidence: tuple[Cited, ...]
+    found: str
+    next: str
+
+
+class ComponentShown(Struct, frozen=True):
+    """A component, and its shares in links 5 and 6 without those of its own components.
+
+    `version` is of its newest release that stands, else of its newest. `depth` is 1 for
+    what the release itself names; what a component names follows it, one deeper.
+    """
+
+    product: str
+    sha256: str
+    version: str | None
+    depth: int
+    links: tuple[Share, ...]
 
 
 class CheckpointShown(Struct, frozen=True):
@@ -73,7 +99,9 @@ class Report(Struct, frozen=True, kw_only=True):
     user_data: str | None
     trust_ends_at: int
     links: tuple[Link, ...]
-    ground: Literal["separate", "same", "unknown"]
+    components: tuple[ComponentShown, ...]
+    ground: Word
+    infrastructure: Infrastructure
     remarks: tuple[str, ...]
     checks: tuple[Check, ...]
     checkpoint: CheckpointShown | None

@@ -1,16 +1,17 @@
 """From what one run found to the report that says it, in words first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pcrlog.attestation import Document
 from pcrlog.authority import Authority
 from pcrlog.entry import Entry
 from pcrlog.measurement import Registers
 from pcrlog.policy import Policy, Product
-from pcrlog.verification import links
+from pcrlog.verification import components, ground, links
 from pcrlog.verification.audits import distinct
 from pcrlog.verification.checks import (
     NOT_REACHED,
@@ -26,13 +27,11 @@ from pcrlog.verification.links import Status
 from pcrlog.verification.report import (
     CheckpointShown,
     Cited,
+    ComponentShown,
     Link,
     RegistersShown,
     Report,
 )
-
-_MAKERS = {"aws-nitro": "aws"}
-"""Who makes the hardware of a platform."""
 
 _NEXT: dict[int, tuple[str, str]] = {
     1: (
@@ -83,10 +82,15 @@ class Run(Struct):
     opened: Opened | None = None
     authority: Authority | None = None
     chain: Chain | None = None
+    components: tuple[ComponentShown, ...] = ()
 
 
 def report(run: Run, link_1: Status) -> Report:
     """The report of a finished run; records `policy.links`, the last check."""
+    if run.chain is not None:
+        run.components = components.shown(run.chain)
+    below = _infrastructure(run)
+    ground.record(below, run.rules.ground, run.recorder)
     shown = _links(run, link_1)
     checks = tuple(run.recorder.checks(run.demands))
     outcome = verdict(checks, run.demands)
@@ -106,7 +110,9 @@ def report(run: Run, link_1: Status) -> Report:
         user_data=_hex(run.document.user_data if run.document else None),
         trust_ends_at=ends,
         links=shown,
-        ground=_ground(run),
+        components=run.components,
+        ground=below.word,
+        infrastructure=below,
         remarks=tuple(_remarks(run)),
         checks=checks,
         checkpoint=_checkpoint(run.opened),
@@ -121,7 +127,7 @@ def _links(run: Run, link_1: Status) -> tuple[Link, ...]:
         if run.chain is None:
             shown.append(_link(number, "unchecked", (), ()))
         else:
-            shown.append(_link_of(run.chain, number))
+            shown.append(_at_a_component(run, run.chain, _link_of(run.chain, number)))
     demanded = [link for link in shown if link.number in run.rules.links]
     worst = links.worst("proven", *(link.status for link in demanded))
     status: Literal["pass", "unchecked", "fail"] = "fail"
@@ -147,6 +153,21 @@ def _link_of(chain: Chain, number: int) -> Link:
     elif status == "claimed":
         by = [chain.releases.subject.provider]
     return _link(number, status, dict.fromkeys(by), entries)
+
+
+def _at_a_component(run: Run, chain: Chain, link: Link) -> Link:
+    """Link 5 or 6, with what is to be done for the component that it ends at.
+
+    Who stands behind the link itself confirmed the list, whatever became of the parts:
+    nobody, if they are too few.
+    """
+    blamed = components.blame(chain, run.components, link.number)
+    if blamed is None or link.status == "unchecked":
+        return link
+    if components.listed(chain) != "proven":
+        return replace(link, by=(), evidence=(), next=blamed.share.next)
+    confirmed = tuple(distinct(chain.behind[link.number]))
+    return replace(link, by=confirmed, next=blamed.share.next)
 
 
 def _link(
@@ -196,6 +217,9 @@ def _claim(
         "and reviewed",
         f"{by[7]} reviewed who gets the secrets",
     ][: max(ends - 1, 1)]
+    if run.chain and ends < len(shown) and shown[ends].status != "failed":
+        blamed = components.blame(run.chain, run.components, ends + 1)
+        words += [f"trust ends at {blamed.words}"] if blamed else []
     later = any(link.status == "proven" for link in shown[ends:])
     broken = [link.number for link in shown if link.status == "failed"]
     if broken:
@@ -225,17 +249,28 @@ def _remarks(run: Run) -> list[str]:
             for entry in run.chain.releases.subject.entries()
             if run.authority.added_by_registrar(entry.keyid)
         ]
+    if run.chain is not None:
+        remarks += _foundations(run.chain)
     return list(dict.fromkeys(remarks))
 
 
-def _ground(run: Run) -> Literal["separate", "same", "unknown"]:
+def _foundations(chain: Chain) -> Iterator[str]:
+    """Of source reviews that build on earlier ones, when all of it was looked at."""
+    for entry, audit in chain.behind.get(4, ()):
+        found = chain.audits.foundation(audit)
+        if found:
+            yield (
+                f"the source-review by {audit.issuer} (entry {entry.index}) is of what"
+                f" changed since earlier ones, {len(found)} in all; the first is of"
+                f" {found[-1].performed}"
+            )
+
+
+def _infrastructure(run: Run) -> ground.Infrastructure:
     """Link 8: whether who makes the hardware also runs the machines."""
-    maker = _MAKERS.get(run.platform or "")
     rules = run.policy.platforms.get(run.platform or "")
     operator = run.rules.operator or (rules.operator if rules else None)
-    if maker is None or operator is None:
-        return "unknown"
-    return "same" if operator == maker else "separate"
+    return ground.infrastructure(run.platform, operator)
 
 
 def _checkpoint(opened: Opened | None) -> CheckpointShown | None:

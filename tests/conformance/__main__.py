@@ -17,6 +17,7 @@ from tests.conformance import (
     statements,
     tables,
     trees,
+    updates,
 )
 from tests.conformance.family import Family
 
@@ -30,6 +31,7 @@ MAKERS = (
     *trees.MAKERS,
     *authority.MAKERS,
     *policies.MAKERS,
+    *updates.MAKERS,
     *bundles.MAKERS,
     *documents.MAKERS,
     *runs.MAKERS,

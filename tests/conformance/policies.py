@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from pcrlog.encoding import encode_base64
 from pcrlog.note import COSIGNATURE, ED25519, NoteSigner
 from tests.conformance.family import Family
 from tests.support.memory_log import ORIGIN
@@ -177,7 +178,71 @@ def _quorums(member: str) -> Rule:
     return Rule(why, f"log|0|{member}", _each(brief, good), _each(brief, wrong))
 
 
+_SPKI = "302a300506032b6570032100"
+
+
+def _spki(name: str) -> str:
+    """A key that may sign a successor, in base64."""
+    public = NoteSigner(name, sha256(name.encode()).digest(), ED25519).public.public
+    return encode_base64(bytes.fromhex(_SPKI) + public)
+
+
+def _spkis(count: int) -> list[str]:
+    return [_spki(f"key{n}") for n in range(count)]
+
+
+SUCCESSORS = Rule(
+    "a successor has a quorum of 1 to 16 keys, each named once, and maybe a URL",
+    "successor",
+    {
+        "successor-of-one": {"quorum": 1, "keys": _spkis(1)},
+        "successor-of-two-of-three": {"quorum": 2, "keys": _spkis(3)},
+        "successor-keys-16": {"quorum": 16, "keys": _spkis(16)},
+        "successor-at-a-url": {
+            "quorum": 1,
+            "keys": _spkis(1),
+            "url": "https://acme.example/updates?for=app",
+        },
+    },
+    {
+        "successor-keys-17": {"quorum": 1, "keys": _spkis(17)},
+        "successor-of-zero": {"quorum": 0, "keys": _spkis(1)},
+        "successor-of-more-than-there-are": {"quorum": 2, "keys": _spkis(1)},
+        "successor-of-one-key-twice": {"quorum": 1, "keys": _spkis(1) * 2},
+        "successor-without-quorum": {"keys": _spkis(1)},
+        "successor-without-keys": {"quorum": 1},
+        "successor-of-no-keys": {"quorum": 1, "keys": []},
+        "successor-of-keyids": {"quorum": 1, "keys": [KEYID]},
+        "successor-of-an-unknown-algorithm": {
+            "quorum": 1,
+            "keys": [encode_base64(bytes.fromhex("300c300706032b65710500030100"))],
+        },
+        "successor-with-unknown-member": {"quorum": 1, "keys": _spkis(1), "name": "x"},
+        "successor-at-http": {
+            "quorum": 1,
+            "keys": _spkis(1),
+            "url": "http://acme.example/updates",
+        },
+        "successor-at-a-long-url": {
+            "quorum": 1,
+            "keys": _spkis(1),
+            "url": f"https://{'a' * 249}",
+        },
+    },
+)
+PREVIOUS = Rule(
+    "previous is the sha256 of the policy before",
+    "previous",
+    {"previous-of-64-digits": KEYID},
+    {
+        "previous-empty": "",
+        "previous-in-upper-case": KEYID.upper(),
+        "previous-of-63-digits": KEYID[1:],
+    },
+)
 TOP = (
+    SUCCESSORS,
+    PREVIOUS,
     Rule(
         'the format is "pcrlog-policy/v1"',
         "format",
@@ -445,9 +510,12 @@ REST = (
         },
     ),
     Rule(
-        "channel is optional or required; components are refuse or report",
+        "channel is optional or required; components are refuse or report; the ground"
+        " is any or separate",
         "",
         {
+            "ground-any": {f"{_RULES}|ground": "any"},
+            "ground-separate": {f"{_RULES}|ground": "separate"},
             "channel-required": {f"{_RULES}|channel": "required"},
             "channel-optional": {f"{_RULES}|channel": "optional"},
             "components-refuse": {f"{_RULES}|components": "refuse"},
@@ -457,6 +525,10 @@ REST = (
             "channel-unknown": {f"{_RULES}|channel": "none"},
             "channel-as-bool": {f"{_RULES}|channel": True},
             "components-unknown": {f"{_RULES}|components": "ignore"},
+            "ground-unknown": {f"{_RULES}|ground": "same"},
+            "ground-in-upper-case": {f"{_RULES}|ground": "Separate"},
+            "ground-as-bool": {f"{_RULES}|ground": True},
+            "ground-of-platform": {f"{_NITRO}|ground": "separate"},
         },
     ),
     Rule(

@@ -1222,12 +1222,23 @@ demands.verified(
     "links 1 to 7 all proven: trust ends at 7",
     then(lambda s: s.complete(), product={"links": [1, 2, 3, 4, 5, 6, 7]}),
 )
-for _operator, _ground in (("aws", "same"), ("host.example", "separate")):
+for _operator in ("aws", "host.example"):
     demands.verified(
-        f"ground-{_ground}",
+        f"ground-of-{_operator}",
         "ppcmmmm",
-        "link 8: who runs the machines, who makes them",
+        "link 8: the maker of aws-nitro runs all machines, whatever the policy names",
         then(released(), platform={"operator": _operator}),
+    )
+    demands.refuted(
+        f"ground-separate-of-{_operator}",
+        "ppcmmmm",
+        "policy.ground fail",
+        "ground = separate is refuted where maker and operator are one",
+        then(
+            released(),
+            platform={"operator": _operator},
+            product={"ground": "separate"},
+        ),
     )
 demands.verified(
     "product-of-a-providers-table",

@@ -82,6 +82,17 @@ modes.refuted(
     "a document that is none ends this part of the run",
     lambda s: _released(s, attestation=b"\x84\x00"),
 )
+modes.refuted(
+    "no-document-and-no-ground",
+    "fuuuuuu",
+    "document.form fail, document.signature unchecked, document.chain unchecked,"
+    " document.time unchecked, document.nonce unchecked, document.debug unchecked,"
+    f" {_NO_RUN}, policy.ground unchecked, policy.links fail",
+    "without a document nobody knows who made the hardware",
+    lambda s: _released(
+        s, attestation=b"\x84\x00", policy=s.policy(product={"ground": "separate"})
+    ),
+)
 _NOT_GENUINE = (
     "document.chain unchecked, document.time unchecked, document.nonce unchecked,"
     f" document.debug unchecked, {_NO_RUN}, policy.links fail"

@@ -14,8 +14,9 @@ import pytest
 
 from pcrlog.measurement import Registers
 from pcrlog.predicates import Binding, Component
-from tests.support import images
-from tests.support.scene import NONCE, PRODUCT, document
+from tests.support import images, sources
+from tests.support.memory_log import key
+from tests.support.scene import NONCE, PRODUCT, SIMULATOR, document, pem, toml
 from tests.unit.cli.world import GOOD, OLD, ROGUE, World, connect, release_words
 
 HERE = Path(__file__).parent
@@ -36,7 +37,9 @@ class Transcript:
     def run(self, *words: str) -> None:
         """One command."""
         ran = self.world.run(*words)
-        self.text += f"$ pcrlog {' '.join(words)}\n{ran.out}{ran.err}"
+        here = str(self.world.folder)
+        said = f"{ran.out}{ran.err}".replace(here, "/home/lab")
+        self.text += f"$ pcrlog {' '.join(words)}\n{said}"
         self.text += f"(exit {ran.status})\n\n" if ran.status else "\n"
 
     def attest(self, measured: Registers = GOOD, age: int = 0, **rest: Any) -> None:
@@ -121,6 +124,74 @@ def rolling_out(log: Transcript) -> None:
     log.run("policy lint policy.toml")
 
 
+def policies_that_follow(log: Transcript) -> None:
+    """Two of three sign the next policy; what it demands no hardware has."""
+    world = log.world
+    for name in ("anna", "ben", "carl"):
+        world.write_key(f"{name}.key", key(f"{name} signs policies"))
+    tables = f"""[platforms.aws-nitro]
+roots = [{toml(pem(SIMULATOR.root_der))}]
+
+[products."{PRODUCT}"]
+platforms = ["aws-nitro"]
+"""
+    world.write("policy.toml", world.log.policy(products=tables).encode())
+    keys = "--key anna.key --key ben.key --key carl.key"
+    log.run(f"policy signers policy.toml --quorum 2 {keys}")
+    world.write("next.toml", (world.folder / "policy.toml").read_bytes())
+    log.run(f"policy add next.toml {PRODUCT} --ground separate")
+    log.run("policy sign next.toml --after policy.toml")
+    log.run("policy sign next.toml --after policy.toml --key anna.key -o one")
+    log.run("policy update policy.toml one")
+    log.run("policy sign one --after policy.toml --key ben.key -o two")
+    world.scene.release("1.4.2")
+    world.log.seal()
+    log.attest()
+    log.run(f"export {PRODUCT} {LOG} --jsonl")
+    log.run(f"export {PRODUCT} {LOG} --corim -o wallet.corim")
+    log.run("policy update policy.toml two")
+    log.run("policy update policy.toml two")
+    log.run("policy lint policy.toml")
+    log.run(VERIFY)
+    log.run(f"ready {LOG} --product {PRODUCT} --measurements good.json")
+    log.run(f"export {PRODUCT} {LOG} --rvps")
+
+
+def parts_made_elsewhere(log: Transcript) -> None:
+    """A sidecar without source is where trust ends, by name; until it has one."""
+    world = log.world
+    world.log.enroll("parts.example", "provider")
+    world.write_key("parts.key", key("parts.example"))
+    world.write("sidecar.tar", b"a sidecar, as it is shipped")
+    world.write("recipe", b"make\n")
+    world.scene.reproduce()
+    world.scene.review()
+    world.log.seal()
+    log.attest()
+    add = f"component add sidecar.tar {LOG} --key parts.key"
+    add += " --product parts.example/sidecar --version"
+    log.run(add, "1.0.0")
+    source = f"--source https://git.example/acme/wallet --commit {'ab' * 20}"
+    log.run(
+        release_words(),
+        f"{source} --recipe recipe --component parts.example/sidecar:sidecar.tar",
+    )
+    index = max(world.log.entries)
+    log.run(f"component list {LOG} {index}")
+    log.run(REBUILD, f"--measurements good.json --components-complete {index}")
+    log.run(VERIFY)
+    source = f"--source https://git.example/parts/sidecar --commit {'0e' * 20}"
+    log.run(add, f"1.0.1 {source} --recipe recipe")
+    log.run(f"component list {LOG} --product {PRODUCT}")
+    part = max(world.log.entries)
+    log.run(REBUILD, f"--artifact sidecar.tar {part}")
+    log.run(f"component list {LOG} {index} --json")
+    log.run(VERIFY)
+    log.run(f"revoke {LOG} --key parts.key --reason vulnerable {part}")
+    log.run(f"component list {LOG} {index}")
+    log.run(VERIFY)
+
+
 def what_is_left_to_do(log: Transcript) -> None:
     """An auditor's queue, and what a provider staples meanwhile."""
     staple = f"staple {LOG} --follow {PRODUCT} --out web --once"
@@ -184,6 +255,40 @@ def two_builds(log: Transcript) -> None:
     log.run("diff good.json rogue.json")
 
 
+def a_rebuild(log: Transcript) -> None:
+    """Rebuilt, and another image comes out; mended; reviewed on an earlier review."""
+    world = log.world
+    uri, source = "https://git.example/acme/wallet", world.folder / "src"
+    build = b"#!/bin/sh\ncp parts.bin app.eif\n"
+    first = sources.commit(
+        source, {"build.sh": build, "parts.bin": sources.image(mtime=200)}
+    )
+    world.write("app.eif", sources.image(mtime=100))
+    release = f"release {LOG} --key acme.key --product {PRODUCT} --image app.eif"
+    release += f" --measurements app.eif --source {uri} --recipe src/build.sh"
+    log.run(release, f"--version 1.4.2 --commit {first}")
+    rebuild = f"cosign {LOG} --key lab.key --rebuild ./build.sh --produces app.eif"
+    rebuild += " --fetch-from src"
+    log.run(rebuild, "5")
+    log.run(rebuild, "--folder first --run 5")
+    log.run(rebuild, "--folder second --run --against app.eif 5")
+    log.run(rebuild, "--folder third --run --fail-on-mismatch 5")
+    mended = sources.commit(source, {"parts.bin": sources.image(mtime=100)})
+    log.run(release, f"--version 1.4.3 --commit {mended} --no-components")
+    index = max(world.log.entries)
+    log.run(rebuild, f"--run --components-complete {index}")
+    log.run(f"revoke {LOG} --key lab.key --reason erroneous 7")
+    earlier = world.scene.review(of=first)
+    world.log.seal()
+    world.log.now += 40 * 86_400
+    world.log.seal()
+    log.run(REVIEW, f"--result pass --basis {earlier} --expires 90d {index}")
+    log.run(f"queue {LOG} --expiring 30d")
+    log.run(f"queue {LOG} --expiring 100d")
+    log.run(rebuild, f"--result pass {index}")
+    log.run(rebuild, "--timeout 8d 5")
+
+
 def mistakes(log: Transcript) -> None:
     """What is typed wrongly is told rightly."""
     log.run("--help")
@@ -203,10 +308,13 @@ SCENES: dict[str, Callable[[Transcript], None]] = {
         refusals,
         an_old_build,
         rolling_out,
+        policies_that_follow,
+        parts_made_elsewhere,
         what_is_left_to_do,
         keys_and_names,
         three_machines,
         two_builds,
+        a_rebuild,
         mistakes,
     )
 }
@@ -220,6 +328,7 @@ def transcript(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PCRLOG_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "88")
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
     for name in ("PCRLOG_POLICY", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     world = World(tmp_path, capsys)

@@ -28,11 +28,13 @@ from pcrlog.index_keys import index_keys
 from pcrlog.keys import PublicKey, SigningKey
 from pcrlog.measurement import parse_measurement
 from pcrlog.note import NoteSigner, UnverifiedNote, VerifierKey
-from pcrlog.policy import Policy, parse_duration, semver
+from pcrlog.policy import Policy, parse_duration
+from pcrlog.policy_update import parse_updates
 from pcrlog.proof import Proof
 from pcrlog.published import collect, parse_builds, parse_pairs
 from pcrlog.request import Request
 from pcrlog.seal import Seal
+from pcrlog.semver import semver
 from pcrlog.tlog_policy import TlogPolicy
 from pcrlog.witness import REQUEST, AddCheckpoint, parse_lines, parse_size
 from tests.support.images import with_crc
@@ -135,6 +137,7 @@ PARSERS = {
     "what evidence proves": Parser(of_evidence, _REFUTED, 1 << 20),  # the same
     "nodes of a trie": Parser(lambda d: trie.read_nodes([d]), _MALFORMED, LINE),
     "policy": Parser(Policy.parse, _USAGE, limits.POLICY),
+    "policy updates": Parser(parse_updates, _MALFORMED, limits.UPDATES),
     "tlog-policy": Parser(TlogPolicy.parse, _MALFORMED, limits.POLICY),
     "duration": Parser(text(parse_duration), _MALFORMED, LINE),
     "version": Parser(text(semver), _MALFORMED, limits.NAME),

@@ -34,7 +34,8 @@ from pcrlog.errors import (
 from pcrlog.keys import ECDSA_P256, PublicKey, SigningKey
 from pcrlog.measurement import parse_measurement, registers_in
 from pcrlog.note import NoteSigner, UnverifiedNote, VerifierKey
-from pcrlog.policy import parse_duration, semver
+from pcrlog.policy import parse_duration
+from pcrlog.semver import semver
 from tests.hostile.parsers import of_document, of_registers, text
 from tests.support.memory_log import MemoryLog, key, registers, witness
 from tests.support.scene import document, pem

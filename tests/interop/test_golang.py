@@ -156,4 +156,4 @@ def test_the_go_files_are_formatted() -> None:
         pytest.skip("no gofmt beside go")
     done = golang.run([gofmt, "-l", golang.HERE])
     assert (done.stdout, done.stderr) == ("", "")
-    assert len(list(golang.HERE.glob("*/main.go"))) == 6
+    assert len(list(golang.HERE.glob("*/main.go"))) == 7

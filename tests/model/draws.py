@@ -298,6 +298,8 @@ def rules(draw: Draw, keyids: dict[str, list[str]]) -> Json:
         table["lowest_version"] = draw.one("1.4.1", "1.4.2", "1.5.0")
     if draw.chance(4):
         table["operator"] = draw.one("aws", "cloud")
+    if draw.chance(16):
+        table["ground"] = draw.one("any", "separate")
     counted = [scope for auditor in table["auditors"] for scope in auditor["scopes"]]
     twice = [scope for scope in SCOPES if counted.count(scope) > 1]
     if twice and draw.chance(4):

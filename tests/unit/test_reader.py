@@ -75,6 +75,20 @@ def test_every_leaf_is_proven_to_be_in_the_tree(log: MemoryLog, size: int) -> No
         assert found.entry(index) == log.leaves[index]
 
 
+def test_few_entry_bundles_are_held_however_many_leaves_are_read(
+    log: MemoryLog,
+) -> None:
+    """A log may fill them up with what nobody asked for, and nobody proves."""
+    grow(log, 1600)
+    files = Files(log)
+    found = reader(log, files)
+    for index in (*range(0, 1600, 256), 0):
+        assert found.entry(index) == log.leaves[index]
+    held = [path for path in found._tiles if "entries" in path]
+    assert len(held) == 4
+    assert "tile/entries/000" in held
+
+
 def test_a_leaf_can_be_read_in_an_older_tree(log: MemoryLog) -> None:
     found = reader(log, Files(log))
     old = found.checkpoint()

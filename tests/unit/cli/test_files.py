@@ -1,8 +1,12 @@
 """Files: read within bounds, written whole, never overwritten unasked."""
 
+import contextlib
 import io
 import os
+import resource
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from cli import files
 from cli.output import Output
 from cli.session import Session
-from pcrlog.errors import UsageError
+from pcrlog.errors import UncheckedError, UsageError
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
@@ -73,6 +77,55 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(
         files.replace(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(UsageError, match="too large"):
+            files.write_new(str(path), bytes(20_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_changed_only_if_it_is_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    path.chmod(0o640)
+    files.change(str(path), b"one", b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o640
+    for other in (b"one", b"tw", b"", b"two!"):
+        with pytest.raises(UncheckedError, match="changed by another command"):
+            files.change(str(path), other, b"three")
+    path.unlink()
+    with pytest.raises(UsageError, match="No such file"):
+        files.change(str(path), b"two", b"three")
+
+
+def test_of_many_changes_at_a_time_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0")
+
+    def count() -> None:
+        for _ in range(10):
+            while True:
+                now = path.read_bytes()
+                with contextlib.suppress(UncheckedError):
+                    files.change(str(path), now, b"%d" % (int(now) + 1))
+                    break
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert path.read_bytes() == b"40"
 
 
 def test_a_digest_is_of_the_whole_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`pcrlog measure`: what people and programs are told of an image."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,10 @@ def test_a_platforms_part_is_foreseen(world: World, image: bytes) -> None:
     assert "1 more at the end, byte for byte, of 2 ramdisks" in ran.err
     found = told(world, "measure plain.eif --with part.cpio")["Measurements"]
     assert found == told(world, "measure whole.eif")["Measurements"]
+    digest = sha256(APP).hexdigest()
+    assert f"with     {digest} (part.cpio)" in ran.out
+    [added] = told(world, "measure plain.eif --with part.cpio")["pcrlog"]["added"]
+    assert added == {"file": "part.cpio", "sha256": digest, "size": len(APP)}
     resigned = world.run("measure app.eif --with part.cpio")
     assert "has to be made anew" in resigned.err
     assert "PCR8 " not in resigned.out

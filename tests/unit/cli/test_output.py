@@ -152,3 +152,17 @@ def test_an_error_in_between_ends_the_spinner(
     with pytest.raises(KeyError):
         fail()
     assert "asking" in terminal.getvalue()
+
+
+def test_what_a_build_prints_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line such as `[/usr/bin/ld]` was the end of a rebuild."""
+    err = io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr("cli.output._PATIENCE", 0.01)
+    with Output().progress("[/begins]") as tell:
+        time.sleep(0.3)
+        tell("[/usr/bin/ld] [bold]ok")
+        time.sleep(0.3)
+    assert "[/begins]" in err.getvalue()
+    assert "[/usr/bin/ld] [bold]ok" in err.getvalue()

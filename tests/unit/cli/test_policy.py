@@ -129,7 +129,7 @@ def test_every_demand_is_said_in_words(world: World, text: str) -> None:
         f"--pin new.example={KEYID} --channel required --open high=2",
         "--lowest-version 1.4.0 --components report",
     )
-    said = world.run("policy explain p.toml").out
+    said = " ".join(world.run("policy explain p.toml").out.split())
     for words in (
         "released by new.example and nobody else",
         "hears lab.example for source-review",
@@ -137,7 +137,7 @@ def test_every_demand_is_said_in_words(world: World, text: str) -> None:
         "at most: 2 high",
         "1.4.0 or later",
         "who we are connected to",
-        "speaks with key 51c051c0",
+        f"speaks with key {KEYID}",
         "a component that failed is reported",
         "witnesses: waived",
         "at most 24h ago",
@@ -201,7 +201,7 @@ def test_each_weakness_has_its_word(world: World) -> None:
     world.write_policy(
         head={"archives": True, "valid_until": "2026-12-01T00:00:00Z"},
         log={"witnesses": "none", "index_monitors": "none", "max_age": "30d"},
-        platform={"nonce": "optional"},
+        platform={"nonce": "optional", "operator": "host.example"},
         product={"auditors": []},
     )
     texts = " ".join(world.run("policy lint policy.toml").out.split())
@@ -213,13 +213,41 @@ def test_each_weakness_has_its_word(world: World) -> None:
         "hidden for 30d",
         "root of its own",
         "no nonce",
-        "say who runs the machines",
+        "AWS runs all of them, whatever it says",
         "nobody but the provider",
         "no pin for acme.example",
         "channel optional",
         "no lowest_version",
     ):
         assert words in texts, words
+
+
+@pytest.mark.parametrize("rules", [{}, {"operator": "host.example"}])
+def test_a_ground_that_no_platform_has_is_a_problem(
+    world: World, rules: dict[str, str]
+) -> None:
+    world.write_policy(platform=rules, product={"ground": "separate"})
+    assert ("problem", "ground") in findings(world, "policy.toml")
+    lint = " ".join(world.run("policy lint policy.toml").out.split())
+    assert "ground: on aws-nitro, aws makes and runs the machines" in lint
+    said = " ".join(world.run("policy explain policy.toml").out.split())
+    assert "must be run by others than who makes the hardware (ground)" in said
+    assert "run by AWS, who makes the hardware" in said
+
+
+def test_a_ground_of_what_nothing_attests_is_a_problem(world: World) -> None:
+    world.write_policy(product={"platforms": ["artifact"], "ground": "separate"})
+    lint = " ".join(world.run("policy lint policy.toml").out.split())
+    assert "problem: product acme.example/wallet: ground: nothing attests on" in lint
+
+
+def test_a_ground_is_demanded_and_no_longer(world: World, text: str) -> None:
+    assert "ground" not in world.run("policy add p.toml acme.example/wallet").out
+    ran = world.run("policy add p.toml acme.example/wallet --ground separate")
+    assert "ground      separate" in ran.out
+    assert parsed(world).product("acme.example/wallet").ground == "separate"
+    assert world.run("policy add p.toml acme.example/wallet --ground any").status == 0
+    assert parsed(world).product("acme.example/wallet").ground == "any"
 
 
 def test_a_policy_that_ran_out_is_a_problem(world: World) -> None:

@@ -140,11 +140,59 @@ def test_what_is_of_a_platform_to_come_is_counted(world: World) -> None:
 def test_a_long_queue_is_cut_for_people(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.queued._SHOWN", 1)
+    monkeypatch.setattr("cli.queued_text._SHOWN", 1)
     world.scene.release("1.0.0", registers("a"))
     world.scene.release("1.1.0", registers("b"))
     world.log.seal()
     assert "and 1 more; --json" in world.run(f"queue {LOG}").out
+
+
+# --- what runs out -------------------------------------------------------------------
+
+
+def test_what_runs_out_is_listed_before_it_has(world: World) -> None:
+    index = world.scene.release(controls=(CONTROL,))
+    world.scene.reproduce()
+    world.scene.review(expires=format_time(world.log.now + 60 * DAY))
+    world.scene.review_controls(index)
+    assert waiting(world, "--expiring 30d") == []
+    assert "runs out in 30d" in world.run(f"queue {LOG} --expiring 30d").out
+    assert waiting(world, "--expiring 70d") == [(index, ["source-review"])]
+    both = [(index, ["source-review", "controls-review"])]
+    assert waiting(world, "--expiring 100d") == both
+    assert "in 60d" in world.run(f"queue {LOG} --expiring 100d").out
+    world.log.now += 61 * DAY
+    assert waiting(world, "--expiring 10d") == []  # it waits now
+    assert waiting(world, "--expiring 0d") == []  # and has not run out
+    assert waiting(world) == [(index, ["source-review"])]
+
+
+def test_what_runs_out_first_comes_first(world: World) -> None:
+    first = world.scene.release("1.0.0", registers("a"), source=source("aa" * 20))
+    second = world.scene.release("1.1.0", registers("b"), source=source("bb" * 20))
+    world.scene.review(of="aa" * 20, expires=format_time(world.log.now + 9 * DAY))
+    world.scene.review(of="bb" * 20, expires=format_time(world.log.now + 5 * DAY))
+    found = asked(world, REVIEW, "--expiring 10d")["waiting"]
+    assert [one["index"] for one in found] == [second, first]
+    assert found[0]["until"] == format_time(world.log.now + 5 * DAY)
+
+
+def test_a_quorum_runs_out_with_the_auditor_that_makes_it(world: World) -> None:
+    world.write_policy(product={"counts": {"source-review": 2}})
+    index = world.scene.release()
+    world.scene.review(LENS, expires=format_time(world.log.now + 9 * DAY))
+    world.scene.review(LAB, expires=format_time(world.log.now + 2 * DAY))
+    assert waiting(world, REVIEW, "--expiring 3d") == [(index, ["source-review"])]
+    world.scene.review(LAB)  # a later one does not run out
+    assert waiting(world, REVIEW, "--expiring 3d") == []
+    assert waiting(world, REVIEW, f"--expiring 10d --as {LAB}") == []
+    assert waiting(world, REVIEW, f"--expiring 10d --as {LENS}") != []
+
+
+def test_a_time_ahead_is_a_duration(world: World) -> None:
+    ran = world.run(f"queue {LOG} --expiring soon")
+    assert ran.status == 2
+    assert "--expiring" in ran.err
 
 
 # --- what counts as an audit ---------------------------------------------------------
@@ -227,7 +275,9 @@ def test_people_read_one_line_for_each_and_what_comes_next(world: World) -> None
     out = world.run(f"queue {LOG}").out
     line = f"{index}     1h  {PRODUCT} 1.4.2 (x86_64): reproduction, source-review"
     assert line in out
-    assert f"Next: pcrlog cosign --scope reproduction {index}" in out
+    assert f"pcrlog cosign --rebuild COMMAND --produces IMAGE {index}" in out
+    out = world.run(f"queue {LOG} --scope source-review").out
+    assert f"--scope source-review --result RESULT {index}" in out
 
 
 @pytest.mark.parametrize(

@@ -309,3 +309,16 @@ def test_what_came_since_is_found_with_what_was_taken_out(filed: World) -> None:
         " --attestation parts/document --at 2026-11-23T07:00:01Z"
     )
     assert (ran.status, "vulnerable" in ran.out) == (4, True)
+
+
+def test_a_check_that_a_file_is_older_than_is_left_out_only_if_it_passes() -> None:
+    filed = read(OLD.read_bytes())
+    assert b"policy.ground" not in filed.parts.report
+    again = filed.again(filed.policy)
+    failed = tuple(
+        structs.replace(check, status="fail") if check.id == "policy.ground" else check
+        for check in again.checks
+    )
+    found = structs.replace(again, checks=failed)
+    assert differences(filed.parts.report, again) in ([], ["words"])
+    assert differences(filed.parts.report, found) == ["checks"]

@@ -82,7 +82,7 @@ def test_names_dates_and_what_is_open_are_told(audited: tuple[Inputs, str]) -> N
         "Trust ends here",
         "link 7, controls: missing. Nobody says anything.",
         f"That the nonce {NONCE.hex()} was new",
-        "All 28 checks",
+        "All 29 checks",
     ):
         assert said in words
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cli.main import main
+from pcrlog.bundle import Bundle
 from pcrlog.encoding import encode_json, sha256
 from pcrlog.entry import Entry
 from pcrlog.envelope import Envelope
@@ -37,6 +38,7 @@ from tests.support.scene import (
     SIMULATOR,
     Members,
     Scene,
+    changed,
     pem,
     toml,
 )
@@ -295,6 +297,23 @@ def connect(world: World, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Client, "_once", once)
     patch.setattr("pcrlog.transport._PAUSES", (0.0, 0.0))
+
+
+def withhold(
+    world: World, patch: pytest.MonkeyPatch, index: int, *, path: str = "lookup"
+) -> None:
+    """Leave an entry out of answers, as a log that would rather hide it."""
+    answer = world.answer
+
+    def hide(method: str, asked: str, body: bytes | None) -> Answered:
+        status, data = answer(method, asked, body)
+        if asked.startswith(f"api/v1/{path}"):
+            bundle = Bundle.parse(data)
+            left = {i: one for i, one in bundle.entries.items() if i != index}
+            data = changed(bundle, entries=left).encode()
+        return status, data
+
+    patch.setattr(world, "answer", hide)
 
 
 def release_words(version: str = "1.4.2", build: str = "good") -> str:

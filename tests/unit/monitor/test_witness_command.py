@@ -56,6 +56,15 @@ def test_init_makes_a_key_of_its_own_that_nobody_else_reads(tmp_path: Path) -> N
     ]
 
 
+def test_what_is_made_and_added_is_told_to_programs_too(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    made = json.loads(run("init", folder, "--name", "w1.example/a", "--json").stdout)
+    assert made["vkey"] == witness_store.read(folder / "witness.db").vkey
+    for added in (True, False):
+        told = json.loads(run("add", folder, ONE.key, "--json").stdout)
+        assert told == {"added": added, "origin": ONE.origin}
+
+
 def test_init_never_makes_a_witness_over_another(folder: Path) -> None:
     before = (folder / "witness.skey").read_bytes()
     result = run("init", folder, "--name", "w2.example")

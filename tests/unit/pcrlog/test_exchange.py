@@ -4,7 +4,7 @@ import contextlib
 import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,6 +13,7 @@ import pytest
 from pcrlog import connection
 from pcrlog.errors import TransportError, UsageError
 from pcrlog.exchange import Answer, Exchange
+from pcrlog.transport import Client, fetch_attestation
 
 
 @dataclass
@@ -31,6 +32,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script = Script()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever asks may go before the end."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -240,3 +244,31 @@ def test_a_body_without_end_comes_to_one(
     with pytest.raises(TransportError, match="does not come to an end"):
         door.get("x", 9_999_999)
     assert time.monotonic() - started < 60
+
+
+def by_exchange(url: str) -> None:
+    Exchange(url).get("x", 9)
+
+
+def by_client(url: str) -> None:
+    Client(url)("x", 9)
+
+
+def by_attestation(url: str) -> None:
+    fetch_attestation(url, b"nonce")
+
+
+@pytest.mark.parametrize("asked", [by_exchange, by_client, by_attestation])
+@pytest.mark.parametrize("drip", [b"0", b"0\r\nX: y\r\n"])
+def test_what_http_reads_between_pieces_of_a_body_comes_to_an_end(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Callable[[str], None],
+    drip: bytes,
+) -> None:
+    """The size of a chunk; trailers. One read takes them in, however long they take."""
+    monkeypatch.setattr(connection, "TIMEOUT", 0.05)
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.script.raw, server.script.drip = chunked, drip
+    with pytest.raises(TransportError, match="does not come to an end"):
+        asked(f"http://127.0.0.1:{server.server_port}")

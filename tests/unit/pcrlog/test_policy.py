@@ -12,7 +12,8 @@ import pytest
 from pcrlog import limits
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.note import COSIGNATURE, ED25519, NoteSigner
-from pcrlog.policy import EXAMPLE, Policy, parse_duration, semver
+from pcrlog.policy import EXAMPLE, Policy, parse_duration
+from pcrlog.semver import semver
 
 Table: TypeAlias = dict[str, Any]
 
@@ -77,6 +78,7 @@ FULL: Table = {
             "open_findings": {"critical": 0, "high": 1, "medium": 2, "low": 3},
             "pins": {"acme.example": [keyid("e")], "lab.example": [keyid("f")]},
             "operator": "acme",
+            "ground": "separate",
         },
         "acme.example/*": {"platforms": ["aws-nitro"]},
     },
@@ -167,7 +169,7 @@ def test_every_member_is_read() -> None:
         "acme.example": (keyid("e"),),
         "lab.example": (keyid("f"),),
     }
-    assert product.operator == "acme"
+    assert (product.operator, product.ground) == ("acme", "separate")
 
 
 def test_the_example_is_a_policy() -> None:
@@ -266,7 +268,7 @@ def test_what_is_left_out_has_the_protocols_default(table: Table) -> None:
     assert not product.pins
     assert product.open_findings is None
     assert product.lowest_version is None
-    assert product.operator is None
+    assert (product.operator, product.ground) == (None, "any")
     assert [
         product.counts.of(scope) for scope in ("reproduction", "source-review")
     ] == [

@@ -149,9 +149,11 @@ def test_the_report_is_canonical_json_with_the_members_of_the_protocol(
         "archived",
         "checkpoint",
         "checks",
+        "components",
         "format",
         "ground",
         "headline",
+        "infrastructure",
         "links",
         "platform",
         "policy_sha256",
@@ -297,7 +299,7 @@ def test_a_claim_asks_an_auditor_and_a_lack_asks_the_provider() -> None:
     assert claimed.links[2].next.startswith("an auditor")
 
 
-# --- remarks and ground ---------------------------------------------------------------
+# --- remarks --------------------------------------------------------------------------
 
 
 def test_a_channel_that_is_not_bound_is_remarked() -> None:
@@ -315,30 +317,6 @@ def test_what_is_unusual_about_a_document_is_remarked() -> None:
     unusual = scene.report(attestation=document(mood=b"good"))
     assert unusual.exit_code == 0
     assert any("field unknown to pcrlog: 'mood'" in one for one in unusual.remarks)
-
-
-@pytest.mark.parametrize(
-    ("platform", "product", "ground"),
-    [
-        ({}, {}, "unknown"),
-        ({"operator": "aws"}, {}, "same"),
-        ({"operator": "acme"}, {}, "separate"),
-        ({"operator": "aws"}, {"operator": "acme"}, "separate"),
-        ({}, {"operator": "aws"}, "same"),
-    ],
-)
-def test_the_ground_is_who_makes_the_hardware_and_who_runs_the_machines(
-    platform: dict[str, str], product: dict[str, str], ground: str
-) -> None:
-    scene = said()
-    policy = scene.policy(platform=platform, product=product)
-    assert scene.report(policy=policy).ground == ground
-
-
-def test_without_a_document_nobody_knows_the_ground() -> None:
-    scene = said()
-    policy = scene.policy(platform={"operator": "aws"})
-    assert scene.report(policy=policy, attestation=b"").ground == "unknown"
 
 
 # --- what a run would say -------------------------------------------------------------

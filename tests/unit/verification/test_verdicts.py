@@ -105,7 +105,8 @@ def test_the_checks_stand_in_the_order_of_the_protocol() -> None:
 document.nonce document.debug channel log.signature log.witnesses log.index-monitors
 log.freshness log.memory log.seal answers.present answers.proofs entries.inclusion
 entries.authority release.match release.valid release.conflict release.version
-audits.quorum audits.fails components controls policy.distrust policy.links""".replace(
+audits.quorum audits.fails components controls policy.distrust policy.ground
+policy.links""".replace(
             "\n", " "
         )
     )
@@ -580,6 +581,20 @@ ROWS: dict[str, tuple[Wrong, NotPassed, int]] = {
     "a measurement that the policy distrusts": (
         ruled(head={"distrust": {"measurements": [f"aws-nitro/PCR0={GOOD['PCR0']}"]}}),
         failed("release.valid", "policy.distrust", "policy.links"),
+        4,
+    ),
+    "one maker and operator, where two are demanded": (
+        ruled(product={"ground": "separate"}),
+        failed("policy.ground"),
+        4,
+    ),
+    "no document, where two are demanded": (
+        lambda scene: scene.report(
+            policy=scene.policy(product={"ground": "separate"}), attestation=b""
+        ),
+        NOT_REACHED
+        | unchecked(*CHECKS[2:7], "policy.ground")
+        | failed("document.form", "policy.links"),
         4,
     ),
     "a newer release that names no source": (
