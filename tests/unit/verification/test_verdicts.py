@@ -106,9 +106,7 @@ document.nonce document.debug channel log.signature log.witnesses log.index-moni
 log.freshness log.memory log.seal answers.present answers.proofs entries.inclusion
 entries.authority release.match release.valid release.conflict release.version
 audits.quorum audits.fails components controls policy.distrust policy.ground
-policy.links""".replace(
-            "\n", " "
-        )
+policy.links""".replace("\n", " ")
     )
 
 
