@@ -172,7 +172,7 @@ def list_(session: Session, options: _List) -> int:
         tuple(link for link in report.links if link.number in NUMBERS),
         report.components,
     )
-    session.output.result(listed, _rows(listed, rules.counts.reproduction))
+    session.output.result(listed, _rows(listed, release, rules.counts.reproduction))
     return listed.exit_code
 
 
@@ -218,7 +218,7 @@ def _told(report: Report, status: CheckStatus) -> str:
 # --- for people -----------------------------------------------------------------------
 
 
-def _rows(listed: Listed, asked: int) -> Iterator[Row]:
+def _rows(listed: Listed, release: Release, asked: int) -> Iterator[Row]:
     """All of it; `asked` auditors have to confirm a list."""
     name = f"{listed.product} {listed.version}"
     told = "nothing of components, not even none"
@@ -236,7 +236,7 @@ def _rows(listed: Listed, asked: int) -> Iterator[Row]:
     for one in listed.components:
         yield from _component(one)
     if listed.named is not None:
-        yield from _list(listed, asked)
+        yield from _list(listed, release, asked)
 
 
 def _component(one: ComponentShown) -> Iterator[Row]:
@@ -257,7 +257,7 @@ def _component(one: ComponentShown) -> Iterator[Row]:
         told = share.next or told
 
 
-def _list(listed: Listed, asked: int) -> Iterator[Row]:
+def _list(listed: Listed, release: Release, asked: int) -> Iterator[Row]:
     """Whether as many auditors as are asked for found the list complete."""
     link = listed.links[0]
     provider = listed.product.partition("/")[0]
@@ -270,6 +270,8 @@ def _list(listed: Listed, asked: int) -> Iterator[Row]:
         return
     who = "nobody has" if asked == 1 else f"fewer than {asked} auditors have"
     yield Row((("  the list: ", WARN),), f"{who} confirmed that it is complete", DIM)
-    yield following(
-        f"pcrlog cosign --scope reproduction --components-complete {listed.index}"
-    )
+    if release.source is None:
+        return  # Who finds a list complete has rebuilt it, from its source.
+    words = f"--components-complete {listed.index}"
+    yield following(f"pcrlog cosign --rebuild COMMAND --produces FILE {words}")
+    yield following(f"pcrlog cosign --scope reproduction {words}")

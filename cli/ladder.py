@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from cli.output import BAD, DIM, GOOD, PLAIN, STRONG, WARN, Row, blank, say
 from pcrlog.encoding import format_time
-from pcrlog.verification.checks import Check
+from pcrlog.verification.checks import LINK_1, NOT_REACHED, Check
 from pcrlog.verification.components import NUMBERS, name_of
 from pcrlog.verification.ground import facts_of
 from pcrlog.verification.links import ORDER
@@ -33,7 +33,7 @@ def rows_of(report: Report) -> Iterator[Row]:
     style = _VERDICTS[report.verdict]
     yield Row(((f"{word}: ", style),), claim, STRONG, hang=2)
     yield blank()
-    yield from ladder(report.links, report.components)
+    yield from ladder(report.links, report.components, _why_unchecked(report))
     yield Row((("    8 ", DIM), (f"{'ground':<17}", DIM)), ground_of(report), DIM)
     yield blank()
     yield from _failures(report)
@@ -47,11 +47,17 @@ def rows_of(report: Report) -> Iterator[Row]:
 
 
 def ladder(
-    links: Sequence[Link], components: Sequence[ComponentShown]
+    links: Sequence[Link], components: Sequence[ComponentShown], why: str = ""
 ) -> Iterator[Row]:
-    """The links; below 5 and 6, what each component comes to there."""
+    """The links; below 5 and 6, what each component comes to there.
+
+    Args:
+        links: from top to bottom.
+        components: all of them.
+        why: link 1 is unchecked, if nothing else says so.
+    """
     for link in links:
-        yield link_row(link)
+        yield link_row(link, why if link.number == 1 else "")
         yield from component_rows(link.number, components)
 
 
@@ -110,8 +116,8 @@ def ground_of(report: Report) -> str:
     return f"{rests}: {facts.called} could forge it; {others}"
 
 
-def link_row(link: Link) -> Row:
-    """One rung: mark, number, name, status, by whom, from which entries."""
+def link_row(link: Link, why: str = "") -> Row:
+    """One rung: mark, number, name, status, by whom, from which entries; or `why`."""
     mark, style = MARKS[link.status]
     number = PLAIN if link.status == "proven" else DIM
     behind = cited(link)
@@ -119,6 +125,7 @@ def link_row(link: Link) -> Row:
         behind = ""
     if link.number in NUMBERS and link.status in ("missing", "failed") and behind:
         behind = f"the list: {behind}"
+    behind = behind or why
     return Row(
         (
             (f"  {mark} ", style),
@@ -129,6 +136,31 @@ def link_row(link: Link) -> Row:
         behind,
         DIM,
     )
+
+
+def _why_unchecked(report: Report) -> str:
+    """Why link 1 is unchecked, where no check below is going to say so.
+
+    Where no release was found, nobody said in which field such an enclave names its
+    key; so check `channel` was not reached.
+    """
+    if report.links[0].status != "unchecked":
+        return ""
+    unmade = [
+        check
+        for check in report.checks
+        if check.required
+        and check.status == "unchecked"
+        and check.id in (*LINK_1, "channel")
+    ]
+    if not unmade:
+        return "an archived document says nothing of now"
+    if unmade[0].found != NOT_REACHED:
+        told = f"{unmade[0].id}: {unmade[0].found}"
+        return told if report.verdict == "refuted" else ""
+    if report.links[1].status == "missing":
+        return "no release says where it names its key"
+    return "no answer to where it names its key"
 
 
 def _failures(report: Report) -> Iterator[Row]:

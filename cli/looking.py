@@ -66,7 +66,8 @@ def look(
         subject, view.ask, view.ask_if_there, lambda _product, above: above
     )
     authority = view.judge(gathering.entries())
-    subject.drop(gathering.repeats())
+    for one in gathering.subjects:
+        one.drop(gathering.repeats())
     judge = Judge(authority, access.rules, now, now)
     rules = access.rules.find_product(product) or Product(platforms=(platform,))
     return Found(view, authority, Releases(judge, subject, rules, registers))

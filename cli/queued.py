@@ -6,6 +6,9 @@ expired, are not revoked or void, and whose basis stands, from as many auditors 
 policy asks for; and fails until their auditor revokes them. With `--as NAME` only what
 NAME said counts, whatever findings it left open: that is one's own list of work.
 
+So do the components that these releases name, as far as the chain of `verify` goes:
+reproductions and source-reviews of them are what links 5 and 6 rest on.
+
 An audit speaks of registers and commits, not of an envelope: releases of the same
 registers are one line, that of the newest one that stands, as old as the first.
 
@@ -15,14 +18,11 @@ comes first.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from itertools import islice
 
 import click
-import msgspec
-from msgspec.structs import replace
 
-from cli.expiry import until
-from cli.logs import Access, reach
+from cli.logs import reach
 from cli.looking import look
 from cli.options import (
     LogOptions,
@@ -31,23 +31,24 @@ from cli.options import (
     read_options,
     takes,
 )
+from cli.queued_search import Search, missing, rules_of, scopes_of
 from cli.queued_text import Queue, Waiting, rows_of
 from cli.session import Session
-from pcrlog.encoding import format_time, parse_time
+from pcrlog.encoding import parse_time
 from pcrlog.entry import Entry
 from pcrlog.errors import UsageError
 from pcrlog.index_keys import of_issuer, of_product
 from pcrlog.measurement import PLATFORMS
-from pcrlog.policy import Auditor, Counts, Product
 from pcrlog.predicates import Release
-from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
-from pcrlog.verification.audits import Audits
+from pcrlog.statement import CONTROLS_REVIEW, SCOPES
 from pcrlog.verification.releases import Releases
 
 MOST = 2_048
 """Statements of one product, or one provider, that are looked at: the newest."""
 _GONE = "revoked, expired or void"
 _FOREIGN = "of a platform that this version does not know"
+_UNRELEASED = "component that its provider has not released"
+_CUT = "not all of its components are listed: too many, too deep, or in a circle"
 
 
 class _Queue(LogOptions, frozen=True, kw_only=True):
@@ -55,28 +56,6 @@ class _Queue(LogOptions, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     name: str | None
     expiring: str | None
-
-
-@dataclass
-class _Search:
-    """One run: how the log is asked, for whom, and what is counted on the way."""
-
-    session: Session
-    access: Access
-    name: str | None
-    scopes: tuple[str, ...]
-    expiring: int | None
-    left_out: dict[str, int] = field(default_factory=dict)
-    older: int = 0
-    _told: set[str] = field(default_factory=set)
-
-    def remark(self, text: str) -> None:
-        if text not in self._told:
-            self.session.output.remark(text)
-        self._told.add(text)
-
-    def leave_out(self, reason: str) -> None:
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 @click.command("queue")
@@ -111,6 +90,7 @@ class _Search:
 def queue_command(session: Session, options: _Queue) -> None:
     """List releases that nobody has audited yet, oldest first.
 
+    With them the releases of their components, each said to be a part of which product.
     With --expiring: those whose audits will have run out by then.
 
     Releases that no longer stand are left out, and those that cannot be audited in the
@@ -123,7 +103,7 @@ def queue_command(session: Session, options: _Queue) -> None:
     ahead = None
     if options.expiring is not None:
         ahead = duration(options.expiring, option="--expiring")
-    search = _Search(session, access, options.name, options.scopes, ahead)
+    search = Search(session, access, options.name, options.scopes, ahead)
     watched = options.products or tuple(access.rules.products)
     for product in watched:
         access.rules.product(product)
@@ -131,7 +111,8 @@ def queue_command(session: Session, options: _Queue) -> None:
     with session.output.progress(f"asking {access.source.url}") as tell:
         for product in dict.fromkeys(watched):
             for since, one in _of_product(search, product, tell):
-                found[one.index] = (since, one)
+                before = found.get(one.index)
+                found[one.index] = (since, before[1].beside(one) if before else one)
     ordered = sorted(
         found.values(), key=lambda row: (row[1].until or "", row[0], row[1].index)
     )
@@ -151,13 +132,12 @@ def queue_command(session: Session, options: _Queue) -> None:
 
 
 def _of_product(
-    search: _Search, product: str, tell: Callable[[str], None]
+    search: Search, product: str, tell: Callable[[str], None]
 ) -> Iterator[tuple[int, Waiting]]:
     """What waits of a product (or of `name/*`), each with where it was first said."""
-    provider, _, segment = product.partition("/")
-    if provider == search.name:
-        search.remark(f"{product}: nobody counts as an auditor of their own")
+    if search.own(product):
         return
+    provider, _, segment = product.partition("/")
     key = of_issuer(provider) if segment == "*" else of_product(product)
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in _entries(search, key):
@@ -168,106 +148,93 @@ def _of_product(
         groups.setdefault((said.product, said.platform, registers), []).append(entry)
     for number, group in enumerate(groups.values(), 1):
         tell(f"looking at {product}: {number} of {len(groups)}")
-        one = _of_group(search, group)
-        if one is not None:
-            yield one
+        yield from _of_group(search, group)
 
 
-def _entries(search: _Search, key: str) -> Iterator[Entry]:
-    """All entries under a key, ascending: the log hands over the newest at once."""
-    indices, newest = search.access.lookup(key).newest(key)
-    handed = {entry.index: entry for entry in newest}
-    search.older += max(len(indices) - MOST, 0)
-    for index in indices[-MOST:]:
-        yield handed[index] if index in handed else search.access.entry(index)
+def _entries(search: Search, key: str) -> list[Entry]:
+    """The newest entries under a key, ascending."""
+    there, entries = search.access.under(key)
+    search.older += max(there - MOST, 0)
+    return list(islice(entries, MOST))[::-1]
 
 
-def _of_group(search: _Search, group: list[Entry]) -> tuple[int, Waiting] | None:
-    """What waits of releases of the same registers."""
+def _of_group(search: Search, group: list[Entry]) -> Iterator[tuple[int, Waiting]]:
+    """What waits of releases of the same registers, and of their components."""
     release = group[0].predicate
     if not isinstance(release, Release):  # pragma: no cover - they were chosen as such
-        return None
+        return
     if release.platform not in PLATFORMS:
         search.leave_out(_FOREIGN)
-        return None
-    rules, now = _rules(search, release), search.session.now
+        return
+    product, now = release.product, search.session.now
+    rules = rules_of(search, product, product)
     registers = dict(group[0].statement.registers)
-    names = [auditor.name for auditor in rules.auditors]
-    found = look(search.access, release.product, registers, now, names)
+    found = look(search.access, product, registers, now, search.names(product))
     judge, subject = found.releases.judge, found.releases.subject
     releases = Releases(judge, subject, rules, registers)
-    standing = [e for e, said in releases.matching if not releases.against(e, said)]
+    yield from _waits(search, releases)
+    yield from _of_parts(search, releases, product)
+
+
+def _of_parts(
+    search: Search, releases: Releases, whole: str
+) -> Iterator[tuple[int, Waiting]]:
+    """What waits of the components below a release, one level after another.
+
+    The walk that gathered the answers was bounded (limits.py): what it left out is not
+    here. Of one product's components each is looked at once.
+    """
+    todo = [releases]
+    while todo:
+        above = todo.pop(0)
+        release = above.newest_valid
+        for one in (release and release[1].components) or ():
+            key = (whole, one.product, one.sha256)
+            if key in search.parts:
+                continue
+            subject = above.subject.parts.get((one.product, one.sha256))
+            if subject is None:
+                search.remark(f"{whole}: {_CUT}")
+                continue
+            search.parts.add(key)
+            rules = rules_of(search, one.product, whole)
+            part = Releases(above.judge, subject, rules)
+            todo.append(part)
+            if not search.own(one.product):
+                yield from _waits(search, part, (whole,))
+
+
+def _waits(
+    search: Search, releases: Releases, part_of: tuple[str, ...] = ()
+) -> Iterator[tuple[int, Waiting]]:
+    """The newest release that stands, if audits of it wait."""
     if releases.newest_valid is None:
-        search.leave_out(_GONE)
-        return None
+        search.leave_out(_GONE if releases.matching else _UNRELEASED)
+        return
     entry, release = releases.newest_valid
-    scopes = _scopes(search, rules, release)
-    missing, ends = _missing(search, releases, release, scopes)
-    if not missing:
-        return None
-    platform = release.platform
-    return standing[0].index, Waiting(
-        entry.index,
-        entry.sha256,
-        release.product,
-        release.version,
-        release.variant,
-        platform,
-        tuple(f"{platform}/{one}" for one in entry.statement.measurements),
-        missing,
-        release.source.commit if release.source else None,
-        standing[0].predicate.issued,
-        max(now - parse_time(standing[0].predicate.issued), 0),
-        ends,
+    standing = [e for e, said in releases.matching if not releases.against(e, said)]
+    scopes = scopes_of(search, releases.rules, release.product)
+    if part_of:  # What is no enclave is handed no secrets.
+        scopes = tuple(one for one in scopes if one != CONTROLS_REVIEW)
+    found, ends = missing(search, releases, release, scopes)
+    if not found:
+        return
+    platform, issued = release.platform, standing[0].predicate.issued
+    yield (
+        standing[0].index,
+        Waiting(
+            entry.index,
+            entry.sha256,
+            release.product,
+            release.version,
+            release.variant,
+            platform,
+            tuple(f"{platform}/{one}" for one in entry.statement.measurements),
+            found,
+            release.source.commit if release.source else None,
+            issued,
+            max(search.session.now - parse_time(issued), 0),
+            ends,
+            part_of,
+        ),
     )
-
-
-# --- what counts ---------------------------------------------------------------------
-
-
-def _rules(search: _Search, release: Release) -> Product:
-    """The policy's rules; for one's own work, with nobody but oneself in them."""
-    rules = search.access.rules.product(release.product)
-    if search.name is None:
-        return rules
-    theirs = [one.scopes for one in rules.auditors if one.name == search.name]
-    scopes = tuple(dict.fromkeys((*(theirs[0] if theirs else SCOPES), *search.scopes)))
-    own = msgspec.convert({"name": search.name, "scopes": scopes}, Auditor)
-    return replace(rules, auditors=(own,), counts=Counts(), open_findings={})
-
-
-def _scopes(search: _Search, rules: Product, release: Release) -> tuple[str, ...]:
-    """The scopes asked about: as told, or those of the auditors."""
-    if search.scopes:
-        return search.scopes
-    theirs = {scope for auditor in rules.auditors for scope in auditor.scopes}
-    if not theirs:
-        search.remark(
-            f"the policy names no auditors for {release.product}: --scope, or --as NAME"
-        )
-    return tuple(scope for scope in SCOPES if scope in theirs)
-
-
-def _missing(
-    search: _Search, releases: Releases, release: Release, scopes: tuple[str, ...]
-) -> tuple[tuple[str, ...], str | None]:
-    """The scopes that wait; and, of what is expiring, when the first runs out."""
-    audits = Audits(releases)
-    lacking = {
-        REPRODUCTION: release.source is None and "no source",
-        SOURCE_REVIEW: release.source is None and "no source",
-        CONTROLS_REVIEW: release.controls is None and "no list of controls",
-    }
-    found: dict[str, str] = {}
-    for scope in scopes:
-        if lacking[scope]:
-            search.leave_out(f"{scope}: names {lacking[scope]}")
-        elif scope not in audits.fails:
-            ends = until(audits, scope)
-            if search.expiring is None and ends is None:
-                found[scope] = ""
-            elif search.expiring is not None and ends is not None:
-                then = format_time(search.session.now + search.expiring)
-                if ends <= then:  # times of one form compare as they are spelt
-                    found[scope] = ends
-    return tuple(found), min(found.values(), default="") or None

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cli.options import age
 from cli.output import DIM, GOOD, STRONG, Row, following, say
 from pcrlog.encoding import parse_time
-from pcrlog.statement import REPRODUCTION
+from pcrlog.gather import ARTIFACT
+from pcrlog.statement import REPRODUCTION, SCOPES
 
 _SHOWN = 200
 """Lines for people; --json has all."""
@@ -19,6 +21,8 @@ class Waiting(Struct, frozen=True):
     `index` and `sha256` are of the newest release of its registers that stands; `age`
     is in seconds since the first of them, by its provider's word (`issued`). `until`:
     when the audits that count now will be too few; None where they are too few now.
+    `part_of`: the watched products that it is a component of, somewhere below; empty if
+    it is none.
     """
 
     index: int
@@ -33,6 +37,17 @@ class Waiting(Struct, frozen=True):
     issued: str
     age: int
     until: str | None = None
+    part_of: tuple[str, ...] = ()
+
+    def beside(self, other: "Waiting") -> "Waiting":
+        """This and the same release under the rules for another product, as one."""
+        both = {*self.scopes, *other.scopes}
+        return replace(
+            self,
+            scopes=tuple(scope for scope in SCOPES if scope in both),
+            until=min(filter(None, (self.until, other.until)), default=None),
+            part_of=tuple(dict.fromkeys((*self.part_of, *other.part_of))),
+        )
 
 
 class Queue(Struct, frozen=True):
@@ -70,7 +85,8 @@ def rows_of(found: Queue, now: int) -> Iterator[Row]:
 def _next(one: Waiting) -> str:
     scope = one.scopes[0]
     if scope == REPRODUCTION:
-        return f"pcrlog cosign --rebuild COMMAND --produces IMAGE {one.index}"
+        what = "FILE" if one.platform == ARTIFACT else "IMAGE"
+        return f"pcrlog cosign --rebuild COMMAND --produces {what} {one.index}"
     return f"pcrlog cosign --scope {scope} --result RESULT {one.index}"
 
 
@@ -86,4 +102,6 @@ def _row(one: Waiting, now: int) -> Row:
     if one.until is not None:
         when = f"in {age(max(parse_time(one.until) - now, 0))}"
     lead = ((f"{one.index:>8}  ", STRONG), (f"{when:>5}  ", DIM))
-    return Row(lead, f"{one.product} {one.version}{variant}: {', '.join(one.scopes)}")
+    part = f", part of {', '.join(one.part_of)}" if one.part_of else ""
+    what = f"{one.product} {one.version}{variant}{part}"
+    return Row(lead, f"{what}: {', '.join(one.scopes)}")

@@ -75,7 +75,7 @@ _RECIPE = 1_048_576
 @click.option(
     "--control",
     "controls",
-    metavar="KIND:SHA256[:URI]",
+    metavar="KIND:SHA256|FILE[:URI]",
     multiple=True,
     help="What hands secrets to the enclave, such as a key policy; once for each.",
 )

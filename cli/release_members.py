@@ -143,16 +143,21 @@ def _binding(text: str | None) -> Binding | None:
 
 def _component(text: str) -> Component:
     product, _, named = text.partition(":")
-    digest = named
-    if not _SHA256.fullmatch(named) and Path(named).is_file():
-        digest, _ = files.digest(named)
-    return Component(product, _digest(digest, "--component PRODUCT:SHA256, or a FILE"))
+    return Component(product, _named(named, "--component PRODUCT:SHA256, or a FILE"))
 
 
 def _control(text: str) -> Control:
     kind, _, rest = text.partition(":")
-    digest, _, uri = rest.partition(":")
-    return Control(kind, _digest(digest, "--control KIND:SHA256[:URI]"), uri or None)
+    named, _, uri = rest.partition(":")
+    digest = _named(named, "--control KIND:SHA256[:URI], or a FILE for SHA256")
+    return Control(kind, digest, uri or None)
+
+
+def _named(text: str, option: str) -> str:
+    """A digest, or that of a file."""
+    if not _SHA256.fullmatch(text) and Path(text).is_file():
+        return files.digest(text)[0]
+    return _digest(text, option)
 
 
 def _reference(text: str) -> Reference:

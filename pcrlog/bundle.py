@@ -19,6 +19,7 @@ rebuilt from them byte for byte. Nothing in a bundle is checked by reading it.
 True
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,8 @@ _Hash = Annotated[bytes, Meta(min_length=HASH_SIZE, max_length=HASH_SIZE)]
 _Ref = Annotated[int, Meta(ge=0, le=limits.BUNDLE // 44)]
 _Index = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
 _Path = Annotated[tuple[_Ref, ...], Meta(max_length=limits.PROOF_HASHES)]
+_ODD_NUMBER = re.compile(rb"[:,\[](?:-|[0-9]+[.eE]|[0-9]{16})")
+"""Finds each number that is none of the protocol's, and more besides."""
 _Step = tuple[Annotated[int, Meta(ge=0, le=255)], _Ref]
 
 
@@ -150,7 +153,28 @@ def _payload(entry: _Entry) -> bytes:
     if not payload.isascii():
         message = f"bundle: entry {entry.index} has characters beyond ASCII"
         raise MalformedError(message)
+    if _ODD_NUMBER.search(payload):
+        _check_numbers(entry)
     return payload
+
+
+def _check_numbers(entry: _Entry) -> None:
+    """Check that a statement has no numbers but integers 0 to 2^53-1.
+
+    Others have several spellings, and each language writes its own.
+    """
+    left: list[object] = [entry.statement]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, float) or (
+            isinstance(value, int) and not 0 <= value <= limits.INTEGER
+        ):
+            message = f"bundle: entry {entry.index}: number {value}, want 0..2^53-1"
+            raise MalformedError(message)
 
 
 class _Hashes:

@@ -18,7 +18,8 @@
     critical.
 6.  The leaf is none: basicConstraints not CA, keyUsage digitalSignature and not
     keyCertSign.
-7.  The path is the document's: all of its certificates, in the order given.
+7.  The path is the document's: all of its certificates, in the order given. It is the
+    only one: root and CAs all have different names.
 
 4 to 6 are done by cryptography.x509.verification, with policies of our own: its default
 demands an authorityKeyIdentifier, which AWS's leaf does not have. It looks for a path
@@ -34,6 +35,8 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
@@ -53,6 +56,8 @@ CAS = 3
 """CAs between root and leaf, at most."""
 
 _KNOWN = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
+_P384 = bytes.fromhex("301006072a8648ce3d020106052b81040022")
+"""The AlgorithmIdentifier of keys on P-384: a SEQUENCE of id-ecPublicKey, secp384r1."""
 _UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
@@ -125,12 +130,16 @@ def verify(chain: Chain, roots: Collection[bytes], time: int) -> VerifiedLeaf:
     )
     try:
         path = verifier.verify(chain.leaf, list(chain.cas)).chain  # 4, 5, 6
+        names = {one.subject.public_bytes() for one in (root, *chain.cas)}
     except (InvalidPathError, ValueError, TypeError) as error:
         # The last two: a name that cannot be read, where it goes into the first.
         message = f"the chain does not hold at {format_time(time)}: {error}"
         raise VerificationError(message) from error
     if path != [chain.leaf, *reversed(chain.cas), root]:  # 7
         message = "the CAs of the document are not in the order of issue, root first"
+        raise VerificationError(message)
+    if len(names) <= len(chain.cas):
+        message = "two CAs have one name: the path is not the only one"
         raise VerificationError(message)
     return VerifiedLeaf(
         common_name=_common_name(chain.leaf),
@@ -151,21 +160,49 @@ def _anchor(root: bytes) -> tuple[x509.Certificate, Store]:
     return certificate, Store([certificate])
 
 
+def key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The key of a certificate, if it is one for ES384.
+
+    Raises:
+        VerificationError: another curve or algorithm, be it known or not.
+    """
+    try:
+        return cose.p384(certificate.public_key())
+    except _UNREADABLE as error:
+        message = f"expected a P-384 key, found one that cannot be read: {error}"
+        raise VerificationError(message) from error
+
+
 def _read(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        # cryptography reads these two when they are first asked for. Asked for here, a
-        # bad one is a malformed document, not an exception amid a verification.
-        _ = certificate.public_key(), certificate.extensions
+        # cryptography reads these when they are first asked for. Asked for here, a bad
+        # one is a malformed document, not an exception amid a verification. A key of
+        # another algorithm is read no further: what is known of it differs by library.
+        parts = [one.value for one in certificate.extensions]
+        spelled = [
+            one.public_bytes() for one in parts if isinstance(one, x509.KeyUsage)
+        ]
+        if _P384 in certificate.tbs_certificate_bytes:
+            spelled.append(_spki(certificate))
     except _UNREADABLE as error:
         message = f"not a readable certificate: {error}"
         raise MalformedError(message) from error
-    # The signature is a BIT STRING without unused bits. cryptography reads it with some
-    # if they are zero, and a certificate would then have two spellings.
+    # Each has one form. cryptography also reads a compressed point, a key usage with
+    # zero bits at its end, and below a signature with unused bits if they are zero: a
+    # certificate would then have two spellings, and other readers refuse the second.
+    if any(one not in der for one in spelled):
+        message = "not a readable certificate: a compressed point, or a long key usage"
+        raise MalformedError(message)
     if not der.endswith(b"\0" + certificate.signature):
         message = "not a readable certificate: a signature of broken bytes"
         raise MalformedError(message)
     return certificate
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    key = certificate.public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _common_name(certificate: x509.Certificate) -> str:
@@ -178,7 +215,7 @@ def _common_name(certificate: x509.Certificate) -> str:
 
 
 def _require_algorithms(certificate: x509.Certificate) -> None:
-    cose.p384(certificate.public_key())
+    key_of(certificate)
     algorithm = certificate.signature_algorithm_oid
     if algorithm != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         message = (

@@ -95,7 +95,7 @@ class _Unverified(Struct, frozen=True):
     _chain: chain.Chain
 
     def verify_signature(self) -> _Signed:
-        cose.verify(self._sign1, self._chain.leaf.public_key())
+        cose.verify(self._sign1, chain.key_of(self._chain.leaf))
         return _Signed(self._claims, self._chain)
 
 

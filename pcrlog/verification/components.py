@@ -193,10 +193,10 @@ def _open(row: ComponentShown, part: Chain, link: int) -> tuple[str, str]:
     did, verb, scope = _WORK[link]
     have, asked = len(distinct(part.behind[link])), part.audits.rules.counts.of(scope)
     who = f"only {have} of {asked} auditors have" if have else "nobody has"
-    following = (
-        f"an auditor: {verb} {name_of(row)} (pcrlog cosign --scope"
-        f" {scope}{_index(part)})"
-    )
+    words = f"--scope {scope}{_index(part)}"
+    if scope == REPRODUCTION:
+        words = f"--rebuild …{_index(part)}, or {words}"
+    following = f"an auditor: {verb} {name_of(row)} (pcrlog cosign {words})"
     return f"{who} {did}", following
 
 

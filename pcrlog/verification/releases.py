@@ -90,9 +90,15 @@ class Releases:
             (entry, rival)
             for entry, release in self.matching
             if not self._is_settled(entry)
-            for rival in self.subject.rivals.get(release.version, ())
+            for rival in self._rivals(release.version)
             if differs(entry, release, rival) and not self._is_settled(rival)
         ]
+
+    def _rivals(self, version: str) -> list[Entry]:
+        """Releases of a version, and candidates: known without its answer."""
+        found = {entry.index: entry for entry in self.subject.rivals.get(version, ())}
+        found.update((entry.index, entry) for entry, _ in self.subject.releases)
+        return [found[index] for index in sorted(found)]
 
     def _is_settled(self, rival: Entry) -> bool:
         if rival.index not in self._settled:

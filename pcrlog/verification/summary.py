@@ -41,7 +41,7 @@ _NEXT: dict[int, tuple[str, str]] = {
     2: ("the provider: publish a release of these registers (pcrlog release)", ""),
     3: (
         "the provider: name source, commit and recipe (pcrlog release)",
-        "an auditor: rebuild it and co-sign (pcrlog cosign --scope reproduction)",
+        "an auditor: rebuild it (pcrlog cosign --rebuild, or --scope reproduction)",
     ),
     4: ("an auditor: review that commit (pcrlog cosign --scope source-review)", ""),
     5: (

@@ -57,6 +57,12 @@ def _idle_bits(table: Table) -> None:
     table["hashes"][0] = good[:42] + digits[digits.index(good[42]) + 1] + "="
 
 
+def _says(value: object) -> Callable[[Table], None]:
+    """Another value inside a statement."""
+    return lambda table: table["entries"][0]["statement"].update({"subject": value})
+
+
+_NUMBERS = "numbers in a statement are integers 0 to 2^53-1"
 _REFUSED: tuple[tuple[str, str, Callable[[Table], None]], ...] = (
     (
         "format-v2",
@@ -147,6 +153,11 @@ _REFUSED: tuple[tuple[str, str, Callable[[Table], None]], ...] = (
             {"signatures": t["entries"][0]["signatures"] * 3}
         ),
     ),
+    ("number-with-fraction", _NUMBERS, _says([1.5])),
+    ("number-with-exponent", _NUMBERS, _says([1e300])),
+    ("number-minus-1", _NUMBERS, _says([-1])),
+    ("number-2-to-the-53", _NUMBERS, _says([{"deep": [2**53]}])),
+    ("number-2-to-the-63", _NUMBERS, _says(2**63)),
 )
 
 
@@ -183,6 +194,11 @@ def bundles() -> Family:
     ):
         why = "another spelling is refused"
         family.case(name, why, "bundle", "malformed", bundle=text)
+    # Only who looks for numbers has to tell them from strings.
+    table = json.loads(data)
+    table["entries"][0]["statement"]["subject"] = [limits.INTEGER, ":-1,1.5", True]
+    why = "the largest number, and strings that look like others"
+    family.case("number-largest", why, "bundle", wanted, bundle=_data(table))
     _limits(family, stage)
     return family
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from pcrlog.attestation import cbor
@@ -28,6 +29,7 @@ from pcrlog.encoding import encode_base64
 from tests.conformance.family import Family
 from tests.support.memory_log import START
 from tests.support.scene import NONCE, SIMULATOR, document
+from tests.unit.attestation import forgery
 
 Map = dict[int | str, cbor.Value]
 Case = tuple[str, str, bytes, str | Mapping[str, Any]]
@@ -626,6 +628,16 @@ def _chains() -> Iterator[tuple[str, str, bytes, Sequence[bytes], bool]]:
     _, one, other, last = two.chain(TIME)
     swapped = signed(two, cabundle=(root, other, one), certificate=last)
     yield "cas-in-another-order", order, swapped, ours, False
+    only = "root and CAs all have different names: no other path could be taken"
+    free = replace(CA, extensions=ca_extensions(None))
+    root_again = replace(free, common_name=ROOT.common_name)
+    for name, between in {
+        "ca-of-the-roots-name": (root_again,),
+        "ca-of-the-roots-name-below-another": (free, root_again),
+        "cas-of-one-name": (free, free),
+    }.items():
+        named = Simulator(SEED, (ROOT, *between, LEAF))
+        yield name, only, signed(named), ours, False
     links = "signatures and names link up"
     yield "ca-of-another-chain", links, bundled(root, OTHER.chain(TIME)[1]), ours, False
     forged = ca[:-1] + bytes([ca[-1] ^ 1])
@@ -678,12 +690,35 @@ def _certificates() -> Iterator[tuple[str, str, bytes, Sequence[bytes], bool]]:
     cut = even.removesuffix(b"\0" + signature) + b"\1" + signature
     data = signed(certificate=cut, timestamp=time)
     yield "leaf-with-unused-bits", bits, data, ours, False
+    point = "a point of P-384 is uncompressed"
+    yield "leaf-with-hybrid-point", point, _hybrid(), ours, False
+    usage = "a key usage ends in a bit that is set"
+    long = x509.UnrecognizedExtension(x509.KeyUsage.oid, bytes.fromhex("03020080"))
+    extended = replace(LEAF, extensions=((NOT_CA, True), (long, False)))
+    yield (
+        "leaf-with-zero-bits-in-its-usage",
+        usage,
+        *_chained(ROOT, extended)[:1],
+        ours,
+        False,
+    )
     size = "a certificate has 1 to 1,024 bytes"
     for most, good in ((1024, True), (1025, False)):
         large = Simulator(SEED, (ROOT, _sized(LEAF, most)))
         yield f"leaf-of-{most}-bytes", size, signed(large), ours, good
         large = Simulator(SEED, (ROOT, _sized(CA, most), LEAF))
         yield f"ca-of-{most}-bytes", size, signed(large), ours, good
+
+
+def _hybrid() -> bytes:
+    """A document whose leaf says again, in its key, whether y is odd."""
+    leaf = x509.load_der_x509_certificate(SHORT.chain(TIME)[-1])
+    point = leaf.public_key().public_bytes(
+        Encoding.X962, PublicFormat.UncompressedPoint
+    )
+    hybrid = bytes([6 | point[-1] & 1]) + point[1:]
+    tbs = leaf.tbs_certificate_bytes.replace(point, hybrid)
+    return signed(certificate=forgery.leaf(SHORT, tbs))
 
 
 # --- as people hand it over --------------------------------------------------------

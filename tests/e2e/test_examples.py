@@ -109,6 +109,19 @@ def test_the_client_sends_nothing_to_another_image(
     assert ran.stderr.startswith("nothing was sent: REFUTED: release.match")
 
 
+def test_a_network_that_fails_is_one_line(
+    tmp_path: Path, start: Start, scene: Scene
+) -> None:
+    start()
+    with LogSimulator(scene.log) as log, socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"https://127.0.0.1:{gone.getsockname()[1]}"
+        gone.close()
+        ran = send(tmp_path, scene, log, url)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("whether it was sent is not known: ")
+    assert ran.stderr.count("\n") == 1
+
+
 def test_the_client_sends_nothing_without_the_log(
     tmp_path: Path, start: Start, scene: Scene
 ) -> None:

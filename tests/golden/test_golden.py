@@ -183,6 +183,7 @@ def parts_made_elsewhere(log: Transcript) -> None:
     source = f"--source https://git.example/parts/sidecar --commit {'0e' * 20}"
     log.run(add, f"1.0.1 {source} --recipe recipe")
     log.run(f"component list {LOG} --product {PRODUCT}")
+    log.run(f"queue {LOG}")
     part = max(world.log.entries)
     log.run(REBUILD, f"--artifact sidecar.tar {part}")
     log.run(f"component list {LOG} {index} --json")

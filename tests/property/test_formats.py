@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcrlog import request, tiles, trie
+from pcrlog import limits, request, tiles, trie
 from pcrlog.bundle import Answer, Bundle, Included
 from pcrlog.checkpoint import Checkpoint, cosign, cosignatures, open_checkpoint
 from pcrlog.encoding import LATEST
@@ -220,7 +220,7 @@ INCLUDED = st.builds(
         Envelope.parse(assemble(b'{"a":%d}' % number, signatures.items())), proof
     ),
     SIGNATURES,
-    U63,
+    st.integers(0, limits.INTEGER),
     PATHS,
 )
 

@@ -10,7 +10,8 @@ ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")
 
 def leaf(simulator: Simulator, tbs: bytes) -> bytes:
     """A certificate over any `tbs`, signed by the CA above the simulator's leaf."""
-    signature = simulator._keys[-2].sign(tbs, ec.ECDSA(SHA384()))
+    algorithm = ec.ECDSA(SHA384(), deterministic_signing=True)
+    signature = simulator._keys[-2].sign(tbs, algorithm)
     return _der(0x30, tbs + ECDSA_WITH_SHA384 + _der(0x03, b"\0" + signature))
 
 

@@ -7,6 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec.structs import replace
 
@@ -130,11 +131,14 @@ def test_the_root_cannot_be_its_own_leaf() -> None:
 
 
 def test_more_than_three_cas_are_too_many() -> None:
-    ca = replace(PROFILES[1], extensions=ca_extensions(None))
-    longest = Simulator(b"changed", (PROFILES[0], ca, ca, ca, PROFILES[4]))
+    cas = [
+        replace(PROFILES[1], common_name=name, extensions=ca_extensions(None))
+        for name in "abcd"
+    ]
+    longest = Simulator(b"changed", (PROFILES[0], *cas[:3], PROFILES[4]))
     assert verify(longest).platform == "aws-nitro"
     refused(
-        Simulator(b"changed", (PROFILES[0], ca, ca, ca, ca, PROFILES[4])),
+        Simulator(b"changed", (PROFILES[0], *cas, PROFILES[4])),
         "expected at most 3 CAs below the root, found 4",
     )
 
@@ -325,6 +329,21 @@ def test_no_certificate_is_there_for_nothing() -> None:
         refused(short, "not in the order of issue", cabundle=(root, *cas))
 
 
+def test_no_two_cas_have_one_name() -> None:
+    """Else there could be a second path, and readers might look at different ones."""
+    same = replace(
+        PROFILES[1],
+        common_name=PROFILES[0].common_name,
+        extensions=ca_extensions(None),
+    )
+    other = replace(PROFILES[1], extensions=ca_extensions(None))
+    for cas in ((same,), (other, same), (other, other)):
+        refused(
+            Simulator(b"changed", (PROFILES[0], *cas, PROFILES[4])),
+            "two CAs have one name",
+        )
+
+
 # Reading.
 
 
@@ -357,6 +376,41 @@ def test_a_signature_has_no_unused_bits(simulator: Simulator) -> None:
     data = simulator.document(time=time, registers={}, certificate=cut)
     with pytest.raises(MalformedError, match="a signature of broken bytes"):
         platform("aws-nitro").parse(data)
+
+
+def test_a_point_of_p384_has_one_form(simulator: Simulator) -> None:
+    """The hybrid form says again whether y is odd, and is read by some alone."""
+    honest = x509.load_der_x509_certificate(simulator.chain(TIME)[-1])
+    key = honest.public_key()
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    hybrid = bytes([6 | point[-1] & 1]) + point[1:]
+    tbs = honest.tbs_certificate_bytes.replace(point, hybrid)
+    certificate = forgery.leaf(simulator, tbs)
+    assert x509.load_der_x509_certificate(certificate).public_key() == key
+    data = simulator.document(time=TIME, registers={}, certificate=certificate)
+    with pytest.raises(MalformedError, match="a compressed point"):
+        platform("aws-nitro").parse(data)
+
+
+def test_a_key_usage_has_one_form() -> None:
+    long = x509.UnrecognizedExtension(x509.KeyUsage.oid, bytes.fromhex("03020080"))
+    simulator = with_extensions(4, (NOT_CA, True), (long, False))
+    with pytest.raises(MalformedError, match="a long key usage"):
+        verify(simulator)
+
+
+def test_a_key_that_nobody_knows_is_no_p384_key(simulator: Simulator) -> None:
+    honest = x509.load_der_x509_certificate(simulator.chain(TIME)[-1])
+    p384, unknown = (
+        bytes.fromhex(f"06072a8648ce3d020106052b810400{curve}")
+        for curve in ("22", "7f")
+    )
+    tbs = honest.tbs_certificate_bytes.replace(p384, unknown)
+    certificate = forgery.leaf(simulator, tbs)
+    data = simulator.document(time=TIME, registers={}, certificate=certificate)
+    unverified = platform("aws-nitro").parse(data)
+    with pytest.raises(VerificationError, match="one that cannot be read"):
+        unverified.verify_signature()
 
 
 def _sha256(data: bytes) -> str:

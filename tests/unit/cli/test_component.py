@@ -167,10 +167,19 @@ def test_an_unconfirmed_list_says_what_to_type(parts: World) -> None:
     index = rely(parts, SIDE, confirmed=False)
     ran = parts.run(LIST, str(index))
     assert "the list: nobody has confirmed that it is complete" in ran.out
-    assert (
-        f"Next: pcrlog cosign --scope reproduction --components-complete {index}"
-        in ran.out
-    )
+    words = f"--components-complete {index}"
+    assert ran.out.splitlines()[-2:] == [
+        f"Next: pcrlog cosign --rebuild COMMAND --produces FILE {words}",
+        f"Next: pcrlog cosign --scope reproduction {words}",
+    ]
+
+
+def test_where_nothing_can_be_rebuilt_nobody_is_told_to(parts: World) -> None:
+    index = parts.scene.release(components=(SIDE,), source=None)
+    parts.log.seal()
+    ran = parts.run(LIST, str(index))
+    assert "the list: nobody has confirmed that it is complete" in ran.out
+    assert "Next:" not in ran.out
 
 
 def test_a_revoked_part_ends_in_refuted(parts: World) -> None:

@@ -19,7 +19,7 @@ from tests.support.scene import (
     source,
 )
 from tests.unit.cli.mirroring import Keeper
-from tests.unit.cli.world import World
+from tests.unit.cli.world import World, withhold
 
 LOG = "--policy policy.toml"
 OPEN = OpenFindings(critical=0, high=3, medium=0, low=0)
@@ -320,6 +320,20 @@ def test_what_the_log_does_not_hand_over_at_once_is_read_one_by_one(
     ran = world.run(f"queue {LOG} --json {REVIEW}")
     found = [one["index"] for one in json.loads(ran.out)["waiting"]]
     assert found == [first, second]
+
+
+def test_what_is_read_one_by_one_belongs_under_the_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.scene.release()
+    other = world.scene.release("2.0.0", registers("o"), product="acme.example/other")
+    world.log.index[f"v1/product/{PRODUCT}"].append(other)
+    world.log.seal()
+    withhold(world, monkeypatch, other)
+    ran = world.run(f"queue {LOG}")
+    assert ran.status == 4
+    told = " ".join(ran.err.split())
+    assert f"entry {other} does not belong under v1/product/{PRODUCT}" in told
 
 
 def test_a_log_that_is_silent_could_not_be_asked(world: World) -> None:

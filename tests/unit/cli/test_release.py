@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pcrlog.predicates import Binding, Release, Source
+from pcrlog.encoding import sha256
+from pcrlog.predicates import Binding, Control, Release, Source
 from tests.support.scene import PRODUCT
 from tests.unit.cli.world import GOOD, World, release_words
 
@@ -62,6 +63,18 @@ def test_a_recipe_may_be_a_uri_with_its_digest(world: World) -> None:
     build = released(world).build
     assert build is not None
     assert build.recipe.sha256 == DIGEST
+
+
+def test_a_release_names_a_control_by_its_file_or_digest(world: World) -> None:
+    world.write("kms.json", b"{}\n")
+    digest, uri = sha256(b"{}\n").hex(), "https://acme.example/kms.json"
+    for version, named in (("1.4.2", "kms.json"), ("1.4.3", digest)):
+        ran = world.run(release_words(version), f"--control kms-policy:{named}:{uri}")
+        assert ran.status == 0, ran.err
+        assert released(world).controls == (Control("kms-policy", digest, uri),)
+    ran = world.run(release_words("1.4.4"), "--control kms-policy:kms.json")
+    assert ran.status == 0, ran.err
+    assert released(world).controls == (Control("kms-policy", digest),)
 
 
 def test_no_components_is_a_claim_and_silence_is_none(world: World) -> None:
@@ -146,6 +159,8 @@ def test_an_artifact_is_released_by_its_digest(world: World) -> None:
         ("--no-controls --control kms:" + DIGEST, "exclude"),
         ("--source https://git.example/w", "belong together"),
         ("--component base.example/b", "64 lower-case hex"),
+        ("--control kms-policy:none.json:https://a.example/x", "'none.json'"),
+        ("--control kms-policy", "KIND:SHA256[:URI], or a FILE for SHA256"),
         ("--binding pk:tls", "binding"),
         ("--expires tomorrow", "--expires"),
         ("--recipe good.json", "--recipe-uri"),

@@ -253,6 +253,12 @@ def test_an_unknown_predicate_type_could_not_be_checked(name: str) -> None:
         statement.parse(data_of({**release(), "predicateType": name}))
 
 
+@pytest.mark.parametrize("value", [b'"\xff"', b'"\xed\xa0\x80"', b"1e999"], ids=str)
+def test_what_is_no_json_is_malformed_under_an_unknown_type_too(value: bytes) -> None:
+    with pytest.raises(MalformedError, match="not a statement"):
+        statement.parse(b'{"predicateType":"urn:x","skipped":' + value + b"}")
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -126,7 +126,9 @@ def test_a_component_is_claimed_until_somebody_rebuilds_it(scene: Scene) -> None
     five, _ = shares(only(report))
     assert (five.status, five.by) == ("claimed", (PARTS,))
     assert five.found == "nobody has rebuilt it"
-    assert five.next.endswith(f"(pcrlog cosign --scope reproduction {index})")
+    assert five.next.endswith(
+        f"(pcrlog cosign --rebuild … {index}, or --scope reproduction {index})"
+    )
     assert "trust ends at parts.example/sidecar 1.0.0: nobody" in report.headline
     audit = rebuilt(scene)
     two = {"counts": {"reproduction": 2}}

@@ -12,6 +12,7 @@ from tests.support.scene import (
     GOOD,
     HOUR,
     LAB,
+    PRODUCT,
     PROVIDER,
     Scene,
     changed,
@@ -448,6 +449,20 @@ def test_a_conflict_is_not_shed_by_another_version(scene: Scene) -> None:
     report = scene.report()
     assert report.version == "1.5.0"
     assert conflict(report)
+
+
+def test_a_conflict_of_two_candidates_is_seen_without_the_answer_of_the_version(
+    scene: Scene,
+) -> None:
+    scene.release()
+    scene.release(image=GOOD | {"PCR1": BAD["PCR1"]})
+    inputs = scene.inputs()
+    answers = dict(inputs.parsed.answers)
+    del answers[f"v1/version/{PRODUCT}/1.4.2"]
+    report = inputs.tampered(scene.log.assemble(answers))
+    assert status(report, "answers.present") == "unchecked"
+    assert status(report, "release.conflict") == "fail"
+    assert (report.verdict, link(report, 2)) == ("refuted", "failed")
 
 
 def test_a_conflict_of_an_expired_release_stands(scene: Scene) -> None:

@@ -1,0 +1,169 @@
+/**
+ * Genuine documents of AWS, which the project does not contain, and other people's bad
+ * ones: what each is, and that no byte of one can be changed.
+ *
+ * They are read from ../shared/vectors beside the project, or from the directory that
+ * PCRLOG_VECTORS names. Without them these tests are skipped; in CI they fail.
+ */
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { decodeInput, platform } from "../attestation.js";
+import * as cose from "../attestation/cose.js";
+import { builtin } from "../attestation/roots.js";
+import { encodeBase64, encodeHex, encodeText, sha256 } from "../encoding.js";
+import { MalformedError, PcrlogError, VerificationError } from "../errors.js";
+
+/** @import { Bytes } from "../encoding.js" */
+/**
+ * What expected.json says of a file.
+ * @typedef {object} Expected
+ * @property {string} expect
+ * @property {number} timestamp_ms
+ * @property {string} module_id
+ * @property {boolean} debug
+ * @property {string} register_field
+ * @property {{ [number: string]: string }} registers
+ */
+
+const BESIDE = fileURLToPath(new URL("../../../../shared/vectors", import.meta.url));
+const FOLDER = `${process.env["PCRLOG_VECTORS"] || BESIDE}/nitro`;
+const absent = !existsSync(FOLDER) && process.env["CI"] !== "true";
+const options = { skip: absent && `no known answers in ${FOLDER}` };
+
+const ROOTS = builtin("aws-nitro");
+const ONE = "base_hinted_2026-01.cbor";
+/** The step that a bad document does not pass: a corrupted certificate is unreadable. */
+const BAD = new Map([
+  ["neg_fortanix_tampered_certificate.cbor", "form"],
+  ["neg_veracruz_bad_sig.cbor", "signature"],
+  ["neg_oyster_custom_untrusted_root.cbor", "chain"],
+  ["nitrotpm_vaportpm_2026-02.cbor", "form"],
+]);
+
+/** @param {string} name */
+function load(name) {
+  return Uint8Array.from(readFileSync(`${FOLDER}/${name}`));
+}
+
+/** @returns {[string, Expected][]} */
+function listed() {
+  return Object.entries(JSON.parse(readFileSync(`${FOLDER}/expected.json`, "utf8")));
+}
+
+/**
+ * @param {Bytes} data
+ * @param {Bytes[]} [roots]
+ */
+async function verify(data, roots = ROOTS) {
+  const unverified = await platform("aws-nitro").parse(decodeInput(data));
+  const signed = await unverified.verifySignature();
+  return signed.verifyChain(roots);
+}
+
+test("genuine documents say what they are known to say", options, async () => {
+  const good = listed().filter(([name]) => !BAD.has(name));
+  assert.ok(good.length > 15);
+  for (const [name, expected] of good) {
+    const document = await verify(load(name));
+    const registers = Object.entries(expected.registers).map(
+      ([number, hex]) => /** @type {const} */ ([`PCR${number}`, `sha384:${hex}`]),
+    );
+    assert.deepEqual(document.registers, new Map(registers), name);
+    assert.equal(document.time, expected.timestamp_ms);
+    assert.equal(document.moduleId, expected.module_id);
+    assert.equal(document.debug, expected.expect === "ACCEPT_CRYPTO_REJECT_DEBUG");
+    assert.equal(document.debug, expected.debug);
+    assert.deepEqual(document.notes, [], name);
+    const [root] = ROOTS;
+    assert.equal(document.rootSha256, root && encodeHex(await sha256(root)));
+  }
+});
+
+test("bad documents fail the step they are known to fail", options, async () => {
+  const bad = listed().filter(([, { expect }]) => expect === "REJECT");
+  for (const [name] of bad) assert.ok(BAD.has(name), name);
+  for (const [name, step] of BAD) {
+    const parsed = platform("aws-nitro").parse(load(name));
+    if (step === "form") {
+      await assert.rejects(parsed, MalformedError, name);
+      continue;
+    }
+    const signed = (await parsed).verifySignature();
+    if (step === "signature") await assert.rejects(signed, VerificationError, name);
+    else await assert.rejects((await signed).verifyChain(ROOTS), VerificationError);
+  }
+});
+
+test("no byte of a genuine document can be changed", options, async () => {
+  const genuine = load(ONE);
+  for (const [at, byte] of genuine.entries()) {
+    const changed = genuine.slice();
+    changed[at] = byte ^ (1 << at % 8);
+    await assert.rejects(verify(changed), PcrlogError, `byte ${at}`);
+  }
+});
+
+test("no byte around what is signed can be any other one", options, async () => {
+  const genuine = load(ONE);
+  const sign1 = cose.parse(genuine);
+  const signed = [sign1.protected, sign1.payload, sign1.signature];
+  const around = [...genuine.keys()].filter((at) =>
+    signed.every((part) => at < part.byteOffset || at >= part.byteOffset + part.length),
+  );
+  // 84 44, a0 59 xx xx, 58 60: the array, and the heads and the empty map in it.
+  assert.equal(around.length, 8);
+  for (const at of around) {
+    for (let value = 0; value < 256; value += 1) {
+      if (value === genuine[at]) continue;
+      const changed = genuine.slice();
+      changed[at] = value;
+      await assert.rejects(verify(changed), MalformedError, `byte ${at} is ${value}`);
+    }
+  }
+});
+
+test("no beginning of a genuine document is one", options, async () => {
+  const genuine = load(ONE);
+  for (let end = 0; end < genuine.length; end += 1) {
+    await assert.rejects(verify(genuine.slice(0, end)), MalformedError, `${end} bytes`);
+  }
+  const longer = Uint8Array.of(...genuine, 0);
+  await assert.rejects(verify(longer), /CBOR at byte \d+: expected the end, found 1/);
+});
+
+test("it may come in base64 or hex, with line ends", options, async () => {
+  const genuine = load(ONE);
+  const expected = await verify(genuine);
+  const base64 = encodeBase64(genuine).replace(/.{76}/g, "$&\r\n");
+  const hex = encodeHex(genuine).replace(/../g, "$&\n");
+  for (const text of [base64, hex]) {
+    assert.deepEqual(await verify(encodeText(text)), expected);
+    await assert.rejects(verify(encodeText(`${text} `)), MalformedError);
+  }
+});
+
+test(
+  "what becomes of the bytes after they were read changes nothing",
+  options,
+  async () => {
+    const genuine = load(ONE);
+    const expected = await verify(genuine);
+    const given = genuine.slice();
+    const parsed = platform("aws-nitro").parse(given);
+    given.fill(0);
+    const signed = await (await parsed).verifySignature();
+    assert.deepEqual(await signed.verifyChain(ROOTS), expected);
+  },
+);
+
+test("only a root that is trusted will do", options, async () => {
+  const genuine = load(ONE);
+  await assert.rejects(verify(genuine, []), /trusted: none/);
+  const [root] = ROOTS;
+  assert.ok(root);
+  await assert.rejects(verify(genuine, [root.slice(1)]), VerificationError);
+  assert.equal((await verify(genuine, [genuine, root])).platform, "aws-nitro");
+});
