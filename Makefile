@@ -58,7 +58,7 @@ ORIGIN ?= localhost/pcr
 LISTEN ?= 127.0.0.1:8080
 
 .PHONY: help demo serve bench bench-server fuzz storm cluster test cov floor ci fmt lint types imports docs
-.PHONY: cluster-if-possible fuzz-if-possible wheel lock setup clean
+.PHONY: browser-if-possible cluster-if-possible fuzz-if-possible web web-if-possible wheel lock setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,11 @@ help: ## List the targets
 demo: $(PROJECT) ## Show the whole story on this machine: release, audit, verify, revoke
 	@$(PY) -m demo $(ARGS)
 
-serve: $(PROJECT) ## Run a log in DIR=log, ORIGIN=localhost/pcr, on LISTEN=127.0.0.1:8080
-	@test -e '$(DIR)' || $(VENV)/bin/pcrlog-server init --origin '$(ORIGIN)' '$(DIR)'
+NEW_LOG = $(VENV)/bin/pcrlog-server init --origin '$(ORIGIN)' '$(DIR)'
+WITH_HISTORY = $(PY) -m demo.example '$(DIR)' '$(ORIGIN)'
+
+serve: $(PROJECT) ## Run a log in DIR=log, on LISTEN=127.0.0.1:8080; EXAMPLE=1 gives a new one a history
+	@test -e '$(DIR)' || $(if $(EXAMPLE),$(WITH_HISTORY),$(NEW_LOG))
 	@$(VENV)/bin/pcrlog-server serve --listen '$(LISTEN)' '$(DIR)'
 
 bench: $(DEV) ## Measure
@@ -97,6 +100,29 @@ $(VENV)/cluster/.installed: requirements/cluster.txt $(DEV)
 cluster-if-possible: $(DEV)
 	@$(MAKE) --silent $(VENV)/cluster/.installed || echo 'No moto here.'
 
+# What checks types and format of web/verifier. What runs needs none of it, and npm is not
+# on every machine: CI goes on without.
+WEB := web/verifier
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json
+	@cd $(WEB) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+web-if-possible:
+	@$(MAKE) --silent $(WEB)/node_modules/.installed || echo 'No type checker for web/verifier here.'
+
+web: $(WEB)/node_modules/.installed ## Check format and types of web/verifier and web/page, and run their own tests
+	@cd $(WEB) && npm run --silent format-check && npm run --silent check && npm run --silent test
+	@cd $(WEB) && node_modules/.bin/prettier --check --log-level warn '../page/**/*.js' && node_modules/.bin/tsc -p ../page && node --test ../page/test/
+
+# What opens the pages in Chromium: in a folder of its own.
+web/browser/node_modules: web/browser/package-lock.json
+	@cd web/browser && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+# Its tests are skipped without it, and say so; in CI they fail.
+browser-if-possible:
+	@$(MAKE) --silent web/browser/node_modules || echo 'No playwright-core here.'
+
 # --- test -----------------------------------------------------------------------------
 test: $(DEV) ## Run the tests; PYTEST_ARGS='-k note' chooses some, COVERAGE=1 measures
 	@$(PY) $(if $(COVERAGE),-m coverage run) -m pytest $(PYTEST_ARGS)
@@ -121,7 +147,7 @@ docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
 
 # --- check ----------------------------------------------------------------------------
-ci: cluster-if-possible fuzz-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
+ci: browser-if-possible cluster-if-possible fuzz-if-possible web-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
 
 fmt: $(DEV) ## Format the code and sort its imports
 	@$(PY) -m ruff check --quiet --select I --fix $(CODE)
@@ -181,6 +207,6 @@ lock: ## Write requirements/*.txt after a change of pyproject.toml; UPGRADE=1 fo
 setup: $(DEV) ## Set up .venv with everything, and nothing else
 
 clean: ## Remove what can be made again: .venv, caches, dist
-	rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache
+	rm -rf $(VENV) $(WEB)/node_modules web/browser/node_modules dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache
 	rm -rf .ruff_cache .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

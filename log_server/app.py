@@ -9,7 +9,7 @@ from flask import request as current
 from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
-from log_server import read_api, status_api, submit_api
+from log_server import pages, read_api, status_api, submit_api
 from log_server.config import Config
 from log_server.database_files import open_files
 from log_server.databases import log_database
@@ -55,6 +55,8 @@ def create_app(
     requests.watch(app)
     status = status_api.Status(config, store, submissions, clock, trouble)
     app.register_blueprint(status_api.blueprint(config, store, status, registry))
+    desk = pages.Desk(config, store, clock)
+    app.register_blueprint(pages.blueprint(desk, status.health, registry))
     app.register_error_handler(HTTPException, _not_served)
     app.register_error_handler(Exception, functools.partial(_refused, refusals))
     app.after_request(_secure)

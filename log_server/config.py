@@ -39,6 +39,7 @@ _LINE = 512
 _PLAIN = r"[!#-\[\]-~]+\Z"
 """Printable ASCII that needs no escape in TOML."""
 _DATABASE = rf"^postgres(ql)?://{_PLAIN}"
+_PAGE = rf"^https?://{_PLAIN}"
 _ENDPOINT = r"^https?://[A-Za-z0-9.:_/\[\]-]+\Z"
 """Without user and password: it stands in messages."""
 _PUBLISHED_AT = (
@@ -51,7 +52,7 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
     """Who is asked to cosign: its `vkey` (type 0x04), its `url` (submission prefix)."""
 
     vkey: Annotated[str, Meta(max_length=_LINE, pattern=f"^{_PLAIN}")]
-    url: Annotated[str, Meta(max_length=_LINE, pattern=f"^https?://{_PLAIN}")]
+    url: Annotated[str, Meta(max_length=_LINE, pattern=_PAGE)]
 
     @property
     def key(self) -> VerifierKey:
@@ -123,6 +124,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """In PostgreSQL: so long without a sign of life, and another sequencer goes on."""
     index_monitors: Quorum | None = None
     """Who says: I have recomputed the index. Without it nobody is asked."""
+    monitor: Annotated[str, Meta(max_length=_LINE, pattern=_PAGE)] | None = None
+    """The page of a monitor of this log, to which the server's own pages lead."""
     public: Public | None = None
     """Where the files for everybody are published; see `Config.publishing`."""
 
@@ -174,6 +177,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             text += _DATABASE_EXAMPLE
         else:
             text += _DATABASE_TOML.format(self=self)
+        text += _MONITOR_TOML.format(self.monitor or "https://monitor.example/")
+        if self.monitor is None:
+            text = text.replace("\nmonitor =", "\n# monitor =")
         tables = {"witnesses": self.witnesses, "index_monitors": self.index_monitors}
         for name, quorum in tables.items():
             if quorum is not None:
@@ -231,6 +237,10 @@ burst_per_identity = {self.burst_per_identity}
 # So many proxies in front that each add to X-Forwarded-For who asked it. With a wrong
 # number, clients choose their address, or all of them have one.
 trusted_proxies = {self.trusted_proxies}
+"""
+_MONITOR_TOML = """
+# The page of a monitor of this log, with its alerts: the status page leads there.
+monitor = "{}"
 """
 _PUBLIC_EXAMPLE = """
 # The files for everybody lie in the folder public/, unless they are published in a

@@ -104,6 +104,14 @@ class Snapshot:
                 (low, min(low + _PAGE, end)),
             ).fetchall()
 
+    def statements(self, start: int, stop: int, most: int) -> list[tuple[int, bytes]]:
+        """(index, leaf) of the newest that are no seals, start <= index < stop."""
+        return self._database.execute(
+            "select idx, leaf from entry where idx >= ? and idx < ? and kind <> 'seal'"
+            " order by idx desc limit ?",
+            (start, min(stop, self.size), most),
+        ).fetchall()
+
     def identities(self, start: int) -> list[tuple[int, bytes]]:
         """(index, leaf) of the identities from `start` on: what authority rests on."""
         return self._database.execute(
@@ -257,6 +265,12 @@ class Snapshot:
     def checkpoint_of_size(self, size: int) -> CheckpointRow | None:
         """The checkpoint of so many leaves."""
         row = self._one(f"select {_CHECKPOINT} where size = ?", size)
+        return None if row is None else _checkpoint(row)
+
+    def checkpoint_over(self, index: int) -> CheckpointRow | None:
+        """The first checkpoint that has leaf `index`."""
+        sql = f"select {_CHECKPOINT} where size > ? order by size limit 1"
+        row = self._one(sql, index)
         return None if row is None else _checkpoint(row)
 
     def checkpoints(self, after: int = 0) -> Iterator[CheckpointRow]:

@@ -215,6 +215,7 @@ def test_the_image_has_everything_that_the_wheel_is_made_of() -> None:
     wanted = {*wheel["packages"], *wheel["force-include"], "pyproject.toml"}
     project = PROJECT["project"]
     wanted |= {project["readme"], *project["license-files"], "requirements"}
+    wanted |= {wheel["hooks"]["custom"]["path"], "web/page", "web/verifier"}
     assert set(copied()) == wanted
 
 

@@ -256,6 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self, reply: Reply) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.kind)
+        self.send_header("Access-Control-Allow-Origin", "*")
         if reply.encoding:
             self.send_header("Content-Encoding", reply.encoding)
         if reply.location:

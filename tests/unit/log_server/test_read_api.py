@@ -236,7 +236,8 @@ def test_a_lookup_asks_exactly_one_question(client: FlaskClient, query: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v1", "/api/v1/entries/", "/api/v2/entries", "/static/x"]
+    "path",
+    ["/api", "/api/v1", "/api/v1/entries/", "/api/v2/entries", "/static/x", "/entry"],
 )
 def test_unknown_paths_are_problems(client: FlaskClient, path: str) -> None:
     assert slug(client.get(path)) == "no-such-path"

@@ -1,0 +1,257 @@
+/**
+ * What is given to the page: files that are chosen or dropped, and the form's fields.
+ *
+ * Files are read here and stay here. A file that is dropped anywhere says itself what it
+ * is; what it is worth, the verifier says.
+ */
+
+import { encodeText, encodeHex, formatTime } from "../verifier/encoding.js";
+import { PcrlogError, UsageError } from "../verifier/errors.js";
+import * as limits from "../verifier/limits.js";
+import { Policy } from "../verifier/policy.js";
+import { element, named } from "./elements.js";
+import { joined } from "./words.js";
+
+/** @import { Bytes } from "../verifier/encoding.js" */
+/** @import { Product, Quorum } from "../verifier/policy.js" */
+
+const NONCE = 32;
+const ANY = "/*";
+
+/** What was given so far. */
+export const given = {
+  /** @type {Bytes | undefined} */ document: undefined,
+  /** @type {Policy | undefined} */ policy: undefined,
+  /** @type {Bytes | undefined} */ bundle: undefined,
+};
+
+export const form = named("form", HTMLFormElement);
+const pasted = named("document-text", HTMLTextAreaElement);
+export const address = named("document-url", HTMLInputElement);
+const product = named("product", HTMLSelectElement);
+const productName = named("product-name", HTMLInputElement);
+export const logUrl = named("log-url", HTMLSelectElement);
+export const nonce = named("nonce", HTMLInputElement);
+export const at = named("at", HTMLInputElement);
+export const have = named("have", HTMLInputElement);
+
+/**
+ * Say what was taken, or what was wrong with it.
+ * @param {"document" | "policy" | "bundle"} what
+ * @param {string} words
+ * @param {boolean} [wrong]
+ */
+function say(what, words, wrong = false) {
+  const line = named(`${what}-given`, HTMLElement);
+  const taken = element("span", { class: wrong ? "wrong" : "taken" }, words);
+  line.replaceChildren(...(words === "" ? [] : [taken]));
+}
+
+/**
+ * @param {string} name
+ * @param {Bytes} data
+ */
+export function takeDocument(name, data) {
+  given.document = data;
+  pasted.value = "";
+  say("document", `${name}, ${data.length} bytes`);
+}
+
+/** Forget the document: another one is on its way. */
+export function dropDocument() {
+  given.document = undefined;
+  say("document", "");
+}
+
+/**
+ * @param {string} name
+ * @param {Bytes} data
+ */
+function takeBundle(name, data) {
+  given.bundle = data;
+  have.checked = true;
+  say("bundle", `${name}, ${data.length} bytes`);
+}
+
+/**
+ * @param {string} name
+ * @param {Bytes} data
+ */
+async function takePolicy(name, data) {
+  try {
+    const policy = await Policy.parse(data);
+    given.policy = policy;
+    const until = formatTime(policy.validUntil).slice(0, 10);
+    const digest = policy.sha256.slice(0, 12);
+    say("policy", `${name}, SHA-256 ${digest}…, valid until ${until}`);
+    choose(product, [...policy.products.keys()]);
+    choose(
+      logUrl,
+      [...policy.logs.values()].map((log) => log.url),
+    );
+    offerProduct();
+  } catch (error) {
+    given.policy = undefined;
+    choose(product, []);
+    choose(logUrl, []);
+    offerProduct();
+    say("policy", messageOf(error), true);
+  }
+}
+
+/**
+ * @param {HTMLSelectElement} select
+ * @param {readonly string[]} values
+ */
+function choose(select, values) {
+  const options = values.map((value) => element("option", { value }, value));
+  const none = element("option", { value: "" }, "Give a policy first");
+  select.replaceChildren(...(options.length > 0 ? options : [none]));
+  select.disabled = options.length === 0;
+}
+
+/**
+ * What the policy demands of the product that is chosen. A table for all products of a
+ * provider asks for the name of one.
+ */
+function offerProduct() {
+  const any = product.value.endsWith(ANY);
+  named("any", HTMLElement).hidden = !any;
+  productName.value = any ? product.value.slice(0, -1) : product.value;
+  const rules = given.policy?.findProduct(product.value);
+  const rows = given.policy && rules ? demands(given.policy, rules) : [];
+  named("demands", HTMLElement).replaceChildren(
+    ...rows.flatMap(([name, value]) => [
+      element("dt", {}, name),
+      element("dd", {}, value),
+    ]),
+  );
+}
+
+/**
+ * @param {Policy} policy
+ * @param {Product} rules
+ * @returns {[name: string, value: string][]}
+ */
+function demands({ logs }, { links, auditors, lowestVersion, channel }) {
+  const log = [...logs.values()].find(({ url }) => url === logUrl.value);
+  /** @param {Quorum | undefined} quorum */
+  const some = (quorum) =>
+    quorum === undefined ? "waived" : `${quorum.least} of ${quorum.keys.length}`;
+  return [
+    ["Links", joined(links.map(String))],
+    ["Auditors", joined(auditors.map(({ name }) => name)) || "none count"],
+    ["Witnesses", some(log?.witnesses)],
+    ["Index monitors", some(log?.indexMonitors)],
+    ["Lowest version", lowestVersion === undefined ? "any" : `${lowestVersion}`],
+    ["Channel", channel],
+  ];
+}
+
+/**
+ * Whatever was dropped: each file says itself what it is.
+ * @param {Iterable<File>} files
+ */
+export async function takeAny(files) {
+  for (const file of files) {
+    const data = await contentOf(file);
+    const start = decodeLoosely(data);
+    if (start.startsWith('{"answers"')) takeBundle(file.name, data);
+    else if (start.includes("pcrlog-policy/v1")) await takePolicy(file.name, data);
+    else takeDocument(file.name, data);
+  }
+}
+
+/**
+ * @param {File} file
+ * @returns {Promise<Bytes>}
+ */
+async function contentOf(file) {
+  // The verifier says what is too long; this only keeps a film out of memory.
+  return new Uint8Array(await file.slice(0, limits.BUNDLE + 1).arrayBuffer());
+}
+
+/** @param {Bytes} data */
+function decodeLoosely(data) {
+  return new TextDecoder().decode(data.subarray(0, limits.POLICY));
+}
+
+/**
+ * @param {unknown} error
+ * @returns {string}
+ * @throws anything that is a mistake of ours
+ */
+export function messageOf(error) {
+  if (error instanceof PcrlogError) return error.message;
+  throw error;
+}
+
+/**
+ * A member of the form, read or refused.
+ * @template T
+ * @param {HTMLInputElement} input
+ * @param {(text: string) => T} read
+ * @returns {T | undefined}
+ */
+export function readField(input, read) {
+  const text = input.value.trim();
+  input.removeAttribute("aria-invalid");
+  if (text === "") return undefined;
+  try {
+    return read(text);
+  } catch (error) {
+    input.setAttribute("aria-invalid", "true");
+    throw new UsageError(
+      `${input.labels?.[0]?.textContent ?? ""}: ${messageOf(error)}`,
+    );
+  }
+}
+
+/**
+ * The document, the policy and the product of a run.
+ * @returns {{ data: Bytes, policy: Policy, name: string }}
+ * @throws {UsageError} one of them was not given
+ */
+export function wanted() {
+  const text = pasted.value.trim();
+  const data = text === "" ? given.document : encodeText(text);
+  const { policy } = given;
+  if (data === undefined) throw new UsageError("give a document first (step 1)");
+  if (policy === undefined) throw new UsageError("give your policy first (step 2)");
+  const name = productName.value.trim();
+  policy.product(name);
+  return { data, policy, name };
+}
+
+/** A nonce that nobody had before; it stands in its field, and is returned. */
+export function newNonce() {
+  nonce.value = encodeHex(crypto.getRandomValues(new Uint8Array(NONCE)));
+  return nonce.value;
+}
+
+/** Listen to the fields that take something. */
+export function listenToAll() {
+  listen("document-file", takeDocument);
+  listen("policy-file", takePolicy);
+  listen("bundle-file", takeBundle);
+  pasted.addEventListener("input", dropDocument);
+  product.addEventListener("change", offerProduct);
+  logUrl.addEventListener("change", offerProduct);
+  named("nonce-new", HTMLButtonElement).addEventListener("click", () => {
+    newNonce();
+    nonce.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+}
+
+/**
+ * @param {string} id
+ * @param {(name: string, data: Bytes) => unknown} take
+ */
+function listen(id, take) {
+  const input = named(id, HTMLInputElement);
+  input.addEventListener("change", async () => {
+    const [file] = input.files ?? [];
+    if (file !== undefined) await take(file.name, await contentOf(file));
+    input.value = ""; // the same file may be given again
+  });
+}
