@@ -9,7 +9,7 @@ from flask import Response
 from msgspec import Struct
 
 from log_server.pages.desk import Desk
-from log_server.pages.judged import judge
+from log_server.pages.judged import Judged, judge
 from log_server.pages.product import releases_of
 from log_server.pages.reading import Reading
 from log_server.pages.words import segment, version_of
@@ -22,7 +22,6 @@ _WIDTH = 6.6
 """Of a character, in pixels, about; `textLength` makes it exact."""
 _PAD = 10
 _LONGEST = 48
-_FIRST, _LAST = 2, 7
 
 
 class Part(Struct, frozen=True):
@@ -52,23 +51,17 @@ def page(desk: Desk, reading: Reading, product: str) -> Response:
             release = entry.predicate
             judged = judge(reading, entry, release, desk.now())
             left = f"{segment(product)} {version_of(release)}"
-            right, fill = said(judged.reach, against=bool(judged.against))
+            right, fill = judged.state, fill_of(judged)
     first = _part(left, 0, "#2c333a")
     second = _part(right, first.width, fill)
     return desk.render.picture("badge", SECONDS, parts=(first, second), product=product)
 
 
-def said(reach: int, *, against: bool) -> tuple[str, str]:
-    """The words and the colour.
-
-    >>> said(4, against=False)[0]
-    'said to link 4 of 7'
-    """
-    if against:
-        return "spoken against", "#b3261e"
-    if reach < _FIRST:
-        return "nothing stands", "#59636e"
-    return f"said to link {reach} of {_LAST}", "#1d5bb8"
+def fill_of(judged: Judged) -> str:
+    """The colour of what it comes to."""
+    if judged.against:
+        return "#b3261e"
+    return "#1d5bb8" if judged.reach else "#59636e"
 
 
 def _part(words: str, x: float, fill: str) -> Part:

@@ -43,7 +43,8 @@ class Judged(Struct, frozen=True):
 
     `reach`: the largest N of which links 2 to N all stand or are confirmed, else 0.
     `against`: what speaks against it, in words. `said`: ascending; `void`: of which
-    entries the key was compromised, or lost its standing.
+    entries the key was compromised, or lost its standing. `unread`: there is more than
+    a page may read, and nothing is said.
     """
 
     links: tuple[Link, ...]
@@ -54,6 +55,20 @@ class Judged(Struct, frozen=True):
     components: tuple[ComponentShown, ...]
     auditors: tuple[str, ...]
     void: frozenset[int] = frozenset()
+    unread: bool = False
+
+    @property
+    def state(self) -> str:
+        """What it comes to, in words.
+
+        >>> Judged((), 4, "", (), (), (), ()).state
+        'said to link 4 of 7'
+        """
+        if self.unread:
+            return "more than a page may read"
+        if self.against:
+            return "spoken against"
+        return f"said to link {self.reach} of 7" if self.reach else "nothing stands"
 
 
 def judge(
@@ -67,7 +82,7 @@ def judge(
         with reading.at_most(most):
             return _judge(reading, entry, release, now)
     except AnswerTooLargeError:
-        return Judged(unread(release), 0, "", (entry,), (), (), ())
+        return Judged(unread(release), 0, "", (entry,), (), (), (), unread=True)
 
 
 def _judge(reading: Reading, entry: Entry, release: Release, now: int) -> Judged:

@@ -19,7 +19,7 @@ from pcrlog.measurement import PLATFORMS
 from pcrlog.predicates import Release
 from pcrlog.verification.audits import distinct
 from pcrlog.verification.components import blame
-from pcrlog.verification.evaluate import Chain
+from pcrlog.verification.evaluate import SCOPE_OF_LINK, Chain
 from pcrlog.verification.report import ComponentShown
 
 State: TypeAlias = Literal[
@@ -144,7 +144,8 @@ def _link(chain: Chain, number: int, rows: tuple[ComponentShown, ...]) -> Link:
             entries,
         )
     if status == "failed":
-        fails = [e for found in chain.audits.fails.values() for e in found]
+        # A fail of another link is not this auditor's word about this one.
+        fails = chain.audits.fails.get(SCOPE_OF_LINK.get(number, ""), [])
         against = tuple(dict.fromkeys(e.predicate.issuer for e in fails))
         words = "says that it does not hold"
         if blamed is not None or not against:

@@ -37,8 +37,11 @@ def page(desk: Desk, reading: Reading, platform: str, measurement: str) -> Respo
     Raises:
         NoEntryError: nothing was said about it.
     """
-    releases, _ = reading.newest(of_measurement(platform, measurement), _RELEASES)
-    named = _named(reading, releases, desk.now())
+    key = of_measurement(platform, measurement)
+    releases, older = reading.newest(key, _RELEASES)
+    first = reading.first(key)
+    names = _names(releases, first)
+    named = [_judged(reading, *one, desk.now()) for one in names[:_PRODUCTS]]
     said = {entry.index: entry for one in named for entry in one.judged.said}
     digest = digest_in(measurement)
     found: list[Entry] = []
@@ -63,24 +66,38 @@ def page(desk: Desk, reading: Reading, platform: str, measurement: str) -> Respo
         is_component=platform == ARTIFACT,
         is_source=measurement.startswith(COMMIT),
         named=named,
+        others=older is not None or len(names) > _PRODUCTS,
         said=rows_of(reading, rows),
         complete=complete and len(rows) == len(said),
         now=desk.now(),
     )
 
 
-def _named(reading: Reading, releases: Iterable[Entry], now: int) -> list[Named]:
-    """The newest release of each product."""
-    found: dict[str, Named] = {}
-    for entry in releases:
-        said = entry.predicate
-        if isinstance(said, Release) and said.product not in found:
-            if len(found) == _PRODUCTS:
-                break
-            found[said.product] = Named(
-                entry, said, judge(reading, entry, said, now, _ENTRIES)
-            )
-    return list(found.values())
+def _names(
+    releases: Iterable[Entry], first: Entry | None
+) -> list[tuple[Entry, Release]]:
+    """The newest release of each product: whose it was first, then of each provider.
+
+    Anybody who is enrolled may release the same measurement, as many products.
+    """
+    found: dict[str, tuple[Entry, Release]] = {}
+    for entry in (*releases, *((first,) if first else ())):
+        if isinstance(entry.predicate, Release):
+            found.setdefault(entry.predicate.product, (entry, entry.predicate))
+    if first is None or not isinstance(first.predicate, Release):
+        return list(found.values())
+    own = found.pop(first.predicate.product)
+    seen = {own[1].issuer}
+    each: list[tuple[Entry, Release]] = []
+    more: list[tuple[Entry, Release]] = []
+    for one in found.values():
+        (more if one[1].issuer in seen else each).append(one)
+        seen.add(one[1].issuer)
+    return [own, *each, *more]
+
+
+def _judged(reading: Reading, entry: Entry, release: Release, now: int) -> Named:
+    return Named(entry, release, judge(reading, entry, release, now, _ENTRIES))
 
 
 def _is_about(entry: Entry, platform: str, measurement: str) -> bool:

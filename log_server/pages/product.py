@@ -10,11 +10,12 @@ from log_server.pages.desk import Desk
 from log_server.pages.judged import Judged, judge
 from log_server.pages.reading import Reading
 from log_server.pages.rows import VOID, Row, row_of
+from log_server.pages.words import kind_of, segment, version_of
 from log_server.problems import NoEntryError, ParameterError
 from log_server.store import CheckpointRow
 from pcrlog.entry import Entry
 from pcrlog.index_keys import of_product
-from pcrlog.predicates import Release
+from pcrlog.predicates import Audit, Release, Revocation
 
 VERSIONS = 10
 """Judged on a page: each takes some milliseconds."""
@@ -49,12 +50,14 @@ def page(desk: Desk, reading: Reading, product: str, before: int | None) -> Resp
     """
     entries, more = releases_of(reading, product, before)
     versions = judge_all(reading, entries, desk.now())
+    events, complete = time_line(reading, versions)
     return desk.render.page(
         "product",
         product=product,
         provider=product.partition("/")[0],
         versions=versions,
-        events=time_line(reading, versions),
+        events=events,
+        complete=complete,
         more=more,
         first=before is None,
         now=desk.now(),
@@ -131,25 +134,49 @@ def _before(older: Iterable[Entry], release: Release) -> Entry | None:
     return None
 
 
-def time_line(reading: Reading, versions: Iterable[Version]) -> list[Event]:
-    """What happened to these versions, newest first."""
+def time_line(
+    reading: Reading, versions: Iterable[Version]
+) -> tuple[list[Event], bool]:
+    """What happened to these versions, newest first; and whether that is all.
+
+    Where it is too much, what speaks against them stays.
+    """
     entries: dict[int, Entry] = {}
     conflicts: dict[tuple[int, int], str] = {}
+    called: dict[int, str] = {}
     void: frozenset[int] = frozenset()
+    complete = True
     for version in versions:
         void |= version.judged.void
-        entries |= {entry.index: entry for entry in version.judged.said}
+        complete = complete and not version.judged.unread
+        for entry in version.judged.said:
+            entries[entry.index] = entry
+            if _is_said_of(entry, version.release):
+                release = version.release
+                words = f"{segment(release.product)} {version_of(release)}"
+                called.setdefault(entry.index, words)
         for pair in version.judged.conflicts:
             first, second = sorted(one.index for one in pair)
             conflicts[first, second] = (
                 f"Entries {first} and {second} name different registers for version"
                 f" {version.release.version}"
             )
-    newest = sorted(entries, reverse=True)[:_EVENTS]
-    found = [
-        Event(index, row_of(reading, entries[index], VOID if index in void else ""))
-        for index in newest
-    ]
-    found += [Event(second, None, words) for (_, second), words in conflicts.items()]
+    newest = sorted(entries, key=lambda index: (_speaks_for(entries[index]), -index))
+    found = [Event(second, None, words) for (_, second), words in conflicts.items()]
+    found = found[:_EVENTS]
+    for index in newest[: _EVENTS - len(found)]:
+        note = VOID if index in void else ""
+        row = row_of(reading, entries[index], note, called.get(index, ""))
+        found.append(Event(index, row))
     found.sort(key=lambda one: (-one.index, one.row is not None))
-    return found[:_EVENTS]
+    return found, complete and len(found) == len(entries) + len(conflicts)
+
+
+def _is_said_of(entry: Entry, release: Release) -> bool:
+    """Whether it is about the measurement that was released: a commit is another."""
+    said = entry.predicate
+    return isinstance(said, Audit | Revocation) and said.platform == release.platform
+
+
+def _speaks_for(entry: Entry) -> bool:
+    return kind_of(entry) not in ("fail", "revocation")

@@ -106,6 +106,11 @@ class Reading:
             found.append(self.entry(index))
         return found, None
 
+    def first(self, key: str) -> Entry | None:
+        """The oldest entry under a key."""
+        indices = self.snapshot.indices(key_hash(key), 1)
+        return self.entry(indices[0]) if indices else None
+
     def statements(
         self, most: int, before: int | None = None
     ) -> tuple[list[Entry], int | None]:

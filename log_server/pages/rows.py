@@ -6,17 +6,20 @@ from contextlib import suppress
 from msgspec import Struct
 
 from log_server.pages.reading import Reading
-from log_server.pages.words import segment, version_of
+from log_server.pages.words import version_of
 from log_server.problems import AnswerTooLargeError
 from log_server.store import CheckpointRow
 from pcrlog.entry import Entry
+from pcrlog.errors import PcrlogError
 from pcrlog.index_keys import of_measurement
 from pcrlog.measurement import registers_in
-from pcrlog.predicates import Audit, Release, Revocation
+from pcrlog.predicates import Audit, Identity, Predicate, Release, Revocation
 
 VOID = "void: its key lost its standing"
 """A note beside what speaks for nothing any more."""
 _SHORT = 12
+_ENTRIES = 500
+"""Identities read for the notes of a list."""
 
 
 class Row(Struct, frozen=True):
@@ -28,18 +31,33 @@ class Row(Struct, frozen=True):
     note: str = ""
 
 
-def row_of(reading: Reading, entry: Entry, note: str = "") -> Row:
-    """A line."""
-    return Row(entry, reading.sealed(entry.index), about(reading, entry), note)
+def row_of(reading: Reading, entry: Entry, note: str = "", called: str = "") -> Row:
+    """A line; `called` is what its list calls the measurement that it is about."""
+    words = called or about(reading, entry)
+    return Row(entry, reading.sealed(entry.index), words, note)
 
 
 def rows_of(reading: Reading, entries: Iterable[Entry]) -> list[Row]:
-    """The lines of entries, in their order."""
-    return [row_of(reading, entry) for entry in entries]
+    """The lines of entries, in their order; with a note at what is void."""
+    listed = list(entries)
+    void: set[int] = set()
+    with suppress(PcrlogError), reading.at_most(_ENTRIES):  # a list goes on without
+        authority = reading.authority(_whose(entry.predicate) for entry in listed)
+        void = {entry.index for entry in listed if authority.is_void(entry)}
+    return [row_of(reading, e, VOID if e.index in void else "") for e in listed]
+
+
+def _whose(said: Predicate) -> str:
+    """Whose standing decides whether it is void."""
+    return said.name if isinstance(said, Identity) else said.issuer
 
 
 def about(reading: Reading, entry: Entry) -> str:
-    """What an audit or a revocation is about, as its newest release calls it."""
+    """What an audit or a revocation is about, as its first release calls it.
+
+    Whoever is enrolled may release the same measurement later, under a name that
+    misleads.
+    """
     said = entry.predicate
     if not isinstance(said, Audit | Revocation):
         return ""
@@ -50,10 +68,9 @@ def about(reading: Reading, entry: Entry) -> str:
 
 def _called(reading: Reading, entry: Entry, platform: str) -> str:
     for measurement in entry.statement.measurements:
-        found, _ = reading.newest(of_measurement(platform, measurement), 1)
-        for release in (one.predicate for one in found):
-            if isinstance(release, Release):
-                return f"{segment(release.product)} {version_of(release)}"
+        first = reading.first(of_measurement(platform, measurement))
+        if first is not None and isinstance(first.predicate, Release):
+            return f"{first.predicate.product} {version_of(first.predicate)}"
         [(name, value), *_] = registers_in(measurement).items()
         return f"{name} {value.partition(':')[2][:_SHORT]}…"
     return ""

@@ -39,6 +39,8 @@ def page() -> Response:
     answer = Response(whole(), content_type="text/html; charset=utf-8")
     policy = policy_of(whole())
     answer.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
+    # Whoever opened it keeps no hold of its window, to put another page there.
+    answer.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     answer.headers["Cache-Control"] = NO_CACHE
     answer.headers["Vary"] = "Accept-Encoding"
     answer.set_etag(sha256(whole()).hexdigest())

@@ -14,11 +14,15 @@ The figure that AWS's page shows, 8cf60e2b..., is of the ZIP file it comes in (A
 ['641a0321a3e244ef']
 """
 
+import re
+
 from pcrlog.encoding import decode_base64
 from pcrlog.errors import MalformedError, UsageError
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
+# Of other characters no two languages agree which are white space, or end a line.
+_STRANGE = re.compile(r"[^\t\n\r -~]")
 
 # Here rather than in a file beside this one, because pcrlog opens no files.
 _AWS_NITRO_G1 = """\
@@ -57,10 +61,10 @@ def from_pem(pem: str) -> bytes:
     """The DER of one certificate in PEM, as a policy spells a root of its own.
 
     Raises:
-        UsageError: not exactly one certificate.
+        UsageError: not exactly one certificate, or characters that PEM has not.
     """
     lines = pem.strip().splitlines()
-    if lines[:1] != [_BEGIN] or lines[-1:] != [_END]:
+    if _STRANGE.search(pem) or lines[:1] != [_BEGIN] or lines[-1:] != [_END]:
         message = "a root is one certificate in PEM, from BEGIN to END CERTIFICATE"
         raise UsageError(message)
     try:

@@ -148,13 +148,24 @@ def test_what_is_lacking_is_asked_for(person: Person, scene: Scene) -> None:
     person.browser.fill({"#document-text": document().hex()})
     person.browser.click("#check")
     assert person.verdict() == "Give your policy first (step 2)."
-    person.browser.drop(person.file("policy", "format = 'pcrlog-policy/v1'"))
+    person.browser.drop(person.file("policy.toml", "format = 'pcrlog-policy/v1'"))
     assert "policy: " in (person.browser.text("#policy-given") or "")
-    person.browser.drop(person.file("policy", scene.policy_text()))
+    person.browser.drop(person.file("policy.toml", scene.policy_text()))
     person.browser.fill({"#nonce": "abc"})
     person.browser.click("#check")
     assert "nonce" in person.verdict()
     assert person.browser.wrong() == []
+
+
+def test_a_policy_by_another_name_is_not_taken(person: Person, scene: Scene) -> None:
+    """Who is to be checked hands out bundles, and could call a policy of theirs one."""
+    scene.release()
+    person.visit()
+    person.browser.drop(person.file("answers.pcrbundle", scene.policy_text()))
+    assert "holds a policy" in (person.browser.text("#policy-given") or "")
+    person.browser.fill({"#document-text": document().hex()})
+    person.browser.click("#check")
+    assert person.verdict() == "Give your policy first (step 2)."
 
 
 def test_a_report_goes_when_what_it_is_about_is_changed(
@@ -180,7 +191,7 @@ def test_a_product_of_a_providers_table_is_named(person: Person, scene: Scene) -
     rules = {"platforms": ["aws-nitro"]}
     policy = scene.policy_text(product=rules).replace(PRODUCT, f"{PROVIDER}/*")
     person.visit()
-    given = (person.file("policy", policy), person.file("bundle", wanted(scene)))
+    given = (person.file("policy.toml", policy), person.file("bundle", wanted(scene)))
     person.browser.drop(*given, person.file("document", document()))
     assert person.browser.text("#any") is not None
     person.browser.fill({"#product-name": PRODUCT, "#nonce": NONCE.hex()})
@@ -391,10 +402,12 @@ def test_hostile_names_and_answers_stay_text(person: Person, scene: Scene) -> No
     person.visit()
     person.browser.drop(
         person.file("\u202etxt.<b>bold<b>", b"\x84" + b"\x00" * 9),
-        person.file("policy", f"format = 'pcrlog-policy/v1'\n\u202e{MARKUP[:5]} = 1"),
+        person.file(
+            "policy.toml", f"format = 'pcrlog-policy/v1'\n\u202e{MARKUP[:5]} = 1"
+        ),
     )
     assert "\u202e" not in (person.browser.text("body") or "")
-    person.browser.drop(person.file("policy", scene.policy_text()))
+    person.browser.drop(person.file("policy.toml", scene.policy_text()))
     bundle = b'{"answers":[],"checkpoint":"\xe2\x80\xae<script>alert(1)</script>"}'
     person.browser.drop(person.file("bundle", bundle))
     person.browser.click("#check")
@@ -425,7 +438,7 @@ def test_a_document_is_fetched_with_a_new_nonce(person: Person, scene: Scene) ->
     scene.release()
     person.visit()
     person.browser.drop(
-        person.file("policy", scene.policy_text()),
+        person.file("policy.toml", scene.policy_text()),
         person.file("bundle", wanted(scene)),
     )
     with ThreadingHTTPServer(("127.0.0.1", 0), _Enclave) as server:

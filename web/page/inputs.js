@@ -17,6 +17,7 @@ import { joined } from "./words.js";
 
 const NONCE = 32;
 const ANY = "/*";
+const POLICY_NAME = /\.toml$/i;
 
 /** What was given so far. */
 export const given = {
@@ -47,6 +48,11 @@ function say(what, words, wrong = false) {
   line.replaceChildren(...(words === "" ? [] : [taken]));
 }
 
+/** Reading takes a while: what was found meanwhile is about what was given before. */
+function changed() {
+  form.dispatchEvent(new Event("input"));
+}
+
 /**
  * @param {string} name
  * @param {Bytes} data
@@ -55,6 +61,7 @@ export function takeDocument(name, data) {
   given.document = data;
   pasted.value = "";
   say("document", `${name}, ${data.length} bytes`);
+  changed();
 }
 
 /** Forget the document: another one is on its way. */
@@ -71,6 +78,7 @@ function takeBundle(name, data) {
   given.bundle = data;
   have.checked = true;
   say("bundle", `${name}, ${data.length} bytes`);
+  changed();
 }
 
 /**
@@ -97,6 +105,7 @@ async function takePolicy(name, data) {
     offerProduct();
     say("policy", messageOf(error), true);
   }
+  changed();
 }
 
 /**
@@ -149,7 +158,8 @@ function demands({ logs }, { links, auditors, lowestVersion, channel }) {
 }
 
 /**
- * Whatever was dropped: each file says itself what it is.
+ * Whatever was dropped: each file says itself what it is. But a policy that is called
+ * something else, a bundle say, may come from who is to be checked, and is not taken.
  * @param {Iterable<File>} files
  */
 export async function takeAny(files) {
@@ -157,9 +167,19 @@ export async function takeAny(files) {
     const data = await contentOf(file);
     const start = decodeLoosely(data);
     if (start.startsWith('{"answers"')) takeBundle(file.name, data);
-    else if (start.includes("pcrlog-policy/v1")) await takePolicy(file.name, data);
+    else if (start.includes("pcrlog-policy/v1")) await takeDropped(file.name, data);
     else takeDocument(file.name, data);
   }
+}
+
+/**
+ * @param {string} name
+ * @param {Bytes} data
+ */
+async function takeDropped(name, data) {
+  if (POLICY_NAME.test(name)) return takePolicy(name, data);
+  const words = `${name} holds a policy: if it is yours, choose it here or call it .toml`;
+  say("policy", words, true);
 }
 
 /**

@@ -86,7 +86,7 @@ async function check() {
     ...(recalled?.memory && { memory: recalled.memory }),
   });
   const memory = memoryWords(recalled, report);
-  const evidence = evidenceOf(recalled, report);
+  const evidence = await evidenceOf(recalled, report);
   // Whoever has changed something meanwhile is not shown the answer to what was before.
   if (run !== current) return;
   show(
@@ -162,7 +162,8 @@ function memoryWords(recalled, report) {
   if (recalled.old === undefined) {
     return report.archived
       ? "It remembers nothing of a run about the past."
-      : "It did not remember the checkpoint, since not all checks of the log passed.";
+      : "It did not remember the checkpoint: not all checks of the log passed, or another" +
+          " tab remembered one meanwhile.";
   }
   return `It goes on remembering the checkpoint of ${recalled.old.size} entries.`;
 }

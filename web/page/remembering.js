@@ -4,21 +4,25 @@
  * As cli/state.py, in the browser's own storage instead of a folder. A log that shows one
  * history today and another one tomorrow is caught by whoever kept the old checkpoint. It
  * is trusted for nothing else: whoever can write here can make a run forget, or make
- * `log.memory` unchecked, never verify.
+ * `log.memory` unchecked, never verify. What could accuse a log is what it signed: so its
+ * last seal is kept, and not our word that there was one.
  */
 
 import { Bundle } from "../verifier/bundle.js";
 import { openCheckpoint } from "../verifier/checkpoint.js";
 import {
+  decodeBase64,
   decodeText,
   encodeBase64,
   encodeHex,
   encodeJson,
   encodeText,
+  equalBytes,
   sha256,
 } from "../verifier/encoding.js";
 import { PcrlogError } from "../verifier/errors.js";
 import * as limits from "../verifier/limits.js";
+import { checkInclusion, consistencyRoots, leafHash } from "../verifier/merkle.js";
 import { UnverifiedNote } from "../verifier/note.js";
 import { Seal } from "../verifier/seal.js";
 import { LOG } from "../verifier/verification/checks.js";
@@ -26,6 +30,7 @@ import { hashesBetween } from "./asking.js";
 
 /** @import { Checkpoint } from "../verifier/checkpoint.js" */
 /** @import { Bytes } from "../verifier/encoding.js" */
+/** @import { Proof } from "../verifier/merkle.js" */
 /** @import { Log, Policy, Quorum } from "../verifier/policy.js" */
 /** @import { Memory } from "../verifier/verification/log.js" */
 /** @import { Report } from "../verifier/verification/report.js" */
@@ -38,6 +43,9 @@ import { hashesBetween } from "./asking.js";
  * @property {Checkpoint} seen of the bundle
  * @property {Bytes} note
  * @property {boolean} frozen whether the bundle's seal is the log's last
+ * @property {Bytes} seal the bundle's
+ * @property {Proof} sealProof that it is the last leaf
+ * @property {string | null} [value] what the storage held
  * @property {Checkpoint} [old] what was remembered
  * @property {Memory} [memory]
  */
@@ -93,16 +101,18 @@ export async function recall(store, policy, data, asker) {
     const log = policy.logs.get(decodeText(bundle.note).split("\n", 1)[0] ?? "");
     if (log === undefined) return undefined;
     const seen = await openCheckpoint(UnverifiedNote.parse(bundle.note), log.key);
-    const { frozen } = Seal.parse(bundle.seal);
-    found = { log, place: await placeOf(log), seen, note: bundle.note, frozen };
+    const { note, seal, sealProof } = bundle;
+    const { frozen } = Seal.parse(seal);
+    found = { log, place: await placeOf(log), seen, note, frozen, seal, sealProof };
   } catch (error) {
     if (error instanceof PcrlogError) return undefined;
     throw error;
   }
-  const kept = await readKept(store.read(found.place), found.log);
-  if (kept === undefined) return found;
+  const value = store.read(found.place);
+  const kept = await readKept(value, found.log);
+  if (kept === undefined) return { ...found, value };
   const memory = { note: kept.note, frozen: kept.frozen };
-  const recalled = { ...found, old: kept.checkpoint, memory };
+  const recalled = { ...found, value, old: kept.checkpoint, memory };
   const [smaller, larger] = [kept.checkpoint.size, found.seen.size].sort((a, b) =>
     a < b ? -1 : 1,
   );
@@ -142,7 +152,14 @@ export function remember(store, recalled, report) {
   if (!held || goesBack(recalled)) return false;
   // Where the log does not prove that the one goes on from the other, the older one stays.
   if (recalled.old !== undefined && memory !== "pass") return false;
-  const value = { frozen: recalled.frozen, note: decodeText(recalled.note) };
+  // Another tab may have seen a newer one meanwhile, while a slow log kept this one waiting.
+  if (store.read(recalled.place) !== recalled.value) return false;
+  // The log did not sign our word that it is frozen: its last seal is kept, too.
+  const ending = {
+    seal: encodeBase64(recalled.seal),
+    proof: recalled.sealProof.map(encodeBase64),
+  };
+  const value = { note: decodeText(recalled.note), ...(recalled.frozen && ending) };
   store.write(recalled.place, JSON.stringify(value));
   return store.works;
 }
@@ -152,14 +169,14 @@ export function remember(store, recalled, report) {
  * (docs/evidence.md). undefined where there is none, or where it takes the frozen seal.
  * @param {Recalled | undefined} recalled
  * @param {Report} report
- * @returns {Bytes | undefined}
+ * @returns {Promise<Bytes | undefined>}
  */
-export function evidenceOf(recalled, report) {
+export async function evidenceOf(recalled, report) {
   const memory = report.checks.find(({ id }) => id === "log.memory");
   if (memory?.status !== "fail" || !recalled?.old || !recalled.memory) return undefined;
   const { old, seen, note } = recalled;
   const proof = recalled.memory.proof ?? [];
-  if (old.size !== seen.size && proof.length === 0) return undefined;
+  if (!(await isFork(old, seen, proof))) return undefined;
   const both = [
     { size: old.size, root: encodeHex(old.root), note: recalled.memory.note },
     { size: seen.size, root: encodeHex(seen.root), note },
@@ -170,6 +187,24 @@ export function evidenceOf(recalled, report) {
     kind: "checkpoints",
     proof: proof.map(encodeBase64),
   });
+}
+
+/**
+ * Whether two checkpoints and the hashes between them show two histories by themselves.
+ * @param {Checkpoint} one
+ * @param {Checkpoint} other
+ * @param {Proof} proof
+ */
+async function isFork(one, other, proof) {
+  if (one.size === other.size) return !equalBytes(one.root, other.root);
+  const [old, grown] = one.size < other.size ? [one, other] : [other, one];
+  try {
+    const roots = await consistencyRoots(old.size, grown.size, proof);
+    return equalBytes(roots.new, grown.root) && !equalBytes(roots.old, old.root);
+  } catch (error) {
+    if (error instanceof PcrlogError) return false;
+    throw error;
+  }
 }
 
 /**
@@ -201,14 +236,28 @@ function spell(quorum) {
  * @param {Log} log
  * @returns {Promise<{ note: Bytes, frozen: boolean, checkpoint: Checkpoint } | undefined>}
  */
-async function readKept(value, log) {
+export async function readKept(value, log) {
   if (value === null || value.length > 4 * limits.NOTE) return undefined;
   try {
     const kept = JSON.parse(value);
     const note = encodeText(String(kept.note));
     const checkpoint = await openCheckpoint(UnverifiedNote.parse(note), log.key);
-    return { note, frozen: kept.frozen === true, checkpoint };
+    const frozen = kept.seal !== undefined && (await isFrozen(checkpoint, kept));
+    return { note, frozen, checkpoint };
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether a checkpoint's last leaf is the seal with which the log ended.
+ * @param {Checkpoint} checkpoint
+ * @param {{ seal: string, proof: string[] }} kept
+ * @throws {PcrlogError} it is another leaf
+ */
+async function isFrozen({ size, root }, kept) {
+  const seal = decodeBase64(kept.seal);
+  const proof = kept.proof.map((hash) => decodeBase64(hash));
+  await checkInclusion(await leafHash(seal), size - 1n, size, proof, root);
+  return Seal.parse(seal).frozen;
 }

@@ -31,7 +31,13 @@ export function drawReport(report, run) {
     verdict(report, run),
     moment(report, run),
     numbers(report, run),
-    section("The chain of trust", picture(report), ladder(report)),
+    section(
+      run.refusal === "" || report.verdict !== "verified"
+        ? "The chain of trust"
+        : "The chain of trust, if it were taken",
+      picture(report),
+      ladder(report),
+    ),
     ...components(report),
     ...remarks(report),
     section("Every check", tally(report), checks(report)),

@@ -10,7 +10,14 @@
  */
 
 import * as limits from "./limits.js";
-import { decodeHex, encodeHex, equalBytes, joinBytes, sha256 } from "./encoding.js";
+import {
+  copyBytes,
+  decodeHex,
+  encodeHex,
+  equalBytes,
+  joinBytes,
+  sha256,
+} from "./encoding.js";
 import { MalformedError, UncheckedError, VerificationError } from "./errors.js";
 import { checkPoint } from "./points.js";
 
@@ -62,16 +69,17 @@ export class PublicKey {
 
   /**
    * Load a DER SubjectPublicKeyInfo.
-   * @param {Bytes} spki
+   * @param {Bytes} given
    * @throws {MalformedError} not DER, not its one encoding, or an unsafe point
    * @throws {UncheckedError} an algorithm that this version does not know
    */
-  static async fromSpki(spki) {
-    if (spki.length > limits.SPKI) {
+  static async fromSpki(given) {
+    if (given.length > limits.SPKI) {
       throw new MalformedError(
-        `public key has ${spki.length} bytes, at most ${limits.SPKI}`,
+        `public key has ${given.length} bytes, at most ${limits.SPKI}`,
       );
     }
+    const spki = copyBytes(given);
     const { algorithm, point } = split(spki);
     const keyid = await keyidOf(spki);
     if (startsWith(algorithm, ED25519_OID)) {

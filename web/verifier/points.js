@@ -6,7 +6,7 @@
  * of logs, witnesses and index monitors (docs/protocol.md 2.1, 7.1).
  */
 
-import { readInteger } from "./encoding.js";
+import { copyBytes, readInteger } from "./encoding.js";
 import { MalformedError } from "./errors.js";
 
 const FIELD = 2n ** 255n - 19n;
@@ -22,7 +22,7 @@ const Y_BITS = 2n ** 255n - 1n;
  * @throws {MalformedError} of small order, or not canonical
  */
 export function checkPoint(encoded) {
-  const y = readInteger(encoded.slice().reverse()) & Y_BITS;
+  const y = readInteger(copyBytes(encoded).reverse()) & Y_BITS;
   if (y >= FIELD || SMALL_ORDER_Y.includes(y)) {
     throw new MalformedError("Ed25519 key: a point of small order, or not canonical");
   }

@@ -16,6 +16,7 @@
  */
 
 import {
+  copyBytes,
   decodeJson,
   encodeHex,
   encodeText,
@@ -127,20 +128,21 @@ export function parseUpdates(data) {
  *   the newest has run out
  */
 export async function follow(current, updates, now) {
-  let policy = await Policy.parse(current);
+  let data = copyBytes(current);
+  let policy = await Policy.parse(data);
   if (policy.successor === undefined) {
     throw new UsageError(
       "the policy names nobody who may sign its successor: get a new one",
     );
   }
-  let data = current;
   let steps = 0;
   for (const update of await after(policy, parseUpdates(updates))) {
     policy = await successor(policy, update);
     data = update.unverifiedPolicy;
     steps += 1;
   }
-  if (now >= policy.validUntil) {
+  // In these words a time that is no number has run out.
+  if (!(now < policy.validUntil)) {
     const end = formatTime(policy.validUntil);
     throw new UncheckedError(
       `the newest policy there is, version ${policy.version}, ran out on ${end}: ask` +

@@ -10,6 +10,7 @@
 
 import { fromPem } from "./attestation/roots.js";
 import {
+  copyBytes,
   decodeBase64,
   decodeText,
   encodeHex,
@@ -122,7 +123,7 @@ export class Policy {
       );
     }
     // A copy of our own: what is hashed is what was read, whoever holds the other.
-    const data = given.slice();
+    const data = copyBytes(given);
     try {
       const file = FILE(parseToml(decodeText(data)), "policy");
       const products = [...(file.products ?? [])].map(
@@ -213,7 +214,7 @@ async function buildLog(raw) {
   }
   return {
     key,
-    url: raw.url.replace(/\/+$/, ""),
+    url: withoutSlashes(raw.url),
     registrar: raw.registrar,
     maxAge: parseDuration(raw.max_age ?? "24h"),
     frozenUntil:
@@ -221,6 +222,16 @@ async function buildLog(raw) {
     witnesses,
     indexMonitors,
   };
+}
+
+/**
+ * Without those at the end. A pattern would try each slash of a long row as the first.
+ * @param {string} url
+ */
+function withoutSlashes(url) {
+  let end = url.length;
+  while (url[end - 1] === "/") end -= 1;
+  return url.slice(0, end);
 }
 
 /**

@@ -94,7 +94,12 @@ export function encodeProof(steps, other) {
  * @param {readonly number[]} indices
  */
 export function valueOf(indices) {
-  return sha256(joinBytes(...indices.map((index) => encodeU64(BigInt(index)))));
+  // Not `joinBytes`: a bundle has room for more indices than a call takes arguments.
+  const joined = new Uint8Array(8 * indices.length);
+  for (const [at, index] of indices.entries()) {
+    joined.set(encodeU64(BigInt(index)), 8 * at);
+  }
+  return sha256(joined);
 }
 
 /**

@@ -6,21 +6,22 @@
  *
  * verification/run.js does it. What has no types may call here: what is no argument, or
  * not of its type, is refused before anything is looked at, so that a demand (a nonce,
- * a channel) cannot get lost in a typing mistake.
+ * a channel) cannot get lost in a typing mistake. What it points to is copied then, so
+ * that nobody changes it between two checks.
  */
 
-import { LATEST } from "./encoding.js";
+import { LATEST, copyBytes } from "./encoding.js";
 import { UsageError } from "./errors.js";
 import { Policy } from "./policy.js";
 import * as run from "./verification/run.js";
 
 export { CHECKS } from "./verification/checks.js";
 export { NAMES as LINKS } from "./verification/links.js";
-export { foresee } from "./verification/run.js";
 export * from "./errors.js";
 export { Policy };
 
 /** @import { Bytes } from "./encoding.js" */
+/** @import { Registers } from "./measurement.js" */
 /** @import { Memory } from "./verification/log.js" */
 /** @import { Report } from "./verification/report.js" */
 
@@ -57,25 +58,56 @@ export async function verify(asked) {
     memory,
     ...rest
   } = asked;
-  const [strange] = Object.keys(rest);
-  if (strange !== undefined) throw new UsageError(`verify: no argument ${strange}`);
-  requireBytes("document", document);
-  if (bundle !== undefined) requireBytes("bundle", bundle);
-  if (typeof product !== "string") throw new UsageError("verify: product is not text");
+  requireNothing(rest);
+  requireText("product", product);
   requireTime("now", now);
   if (at !== undefined) requireTime("at", at);
-  if (nonce !== undefined) requireBytes("nonce", nonce);
-  if (memory !== undefined) requireMemory(memory);
+  const copies = {
+    attestation: readBytes("document", document),
+    bundle: bundle === undefined ? undefined : readBytes("bundle", bundle),
+    nonce: nonce === undefined ? undefined : readBytes("nonce", nonce),
+    binding: bindingOf(channel),
+    memory: memory === undefined ? undefined : readMemory(memory),
+  };
   return run.verify({
-    attestation: document,
-    bundle,
+    ...copies,
     policy: await readPolicy(policy),
     product,
     now,
     at,
-    nonce,
-    binding: bindingOf(channel ?? {}),
-    memory,
+  });
+}
+
+/**
+ * What `verify` would say of an enclave with these registers; link 1 is unchecked.
+ * @param {object} asked
+ * @param {Registers} asked.registers
+ * @param {string} asked.platform
+ * @param {Bytes} asked.bundle
+ * @param {Policy | Bytes} asked.policy
+ * @param {string} asked.product
+ * @param {number} asked.now unix seconds
+ * @returns {Promise<Report>}
+ * @throws {UsageError} an argument or the policy makes no sense, or the policy does not
+ *   name the product, or not on this platform
+ */
+export async function foresee(asked) {
+  const { registers, platform, bundle, policy, product, now, ...rest } = asked;
+  requireNothing(rest);
+  if (!(registers instanceof Map)) throw new UsageError("verify: registers are no Map");
+  requireText("platform", platform);
+  requireText("product", product);
+  requireTime("now", now);
+  const copies = {
+    registers: new Map(registers),
+    bundle: readBytes("bundle", bundle),
+  };
+  return run.foresee({
+    ...copies,
+    platform,
+    policy: await readPolicy(policy),
+    product,
+    now,
   });
 }
 
@@ -85,40 +117,72 @@ export async function verify(asked) {
  */
 async function readPolicy(policy) {
   if (policy instanceof Policy) return policy;
-  requireBytes("policy", policy);
-  return Policy.parse(policy);
+  return Policy.parse(readBytes("policy", policy));
 }
 
-/** @param {Readonly<Record<string, Bytes>>} channel */
-function bindingOf(channel) {
-  for (const [kind, shown] of Object.entries(channel)) {
-    if (!KINDS.includes(kind))
-      throw new UsageError(`verify: no channel of kind ${kind}`);
-    requireBytes(`channel ${kind}`, shown);
+/** @param {Readonly<Record<string, Bytes>>} [channel] */
+function bindingOf(channel = {}) {
+  // Of a Map or a list `Object.entries` would show nothing.
+  if (channel === null || typeof channel !== "object" || Symbol.iterator in channel) {
+    throw new UsageError("verify: channel is no object with kinds as its members");
   }
-  return new Map(Object.entries(channel));
+  return new Map(
+    Object.entries(channel).map(([kind, shown]) => {
+      if (!KINDS.includes(kind))
+        throw new UsageError(`verify: no channel of kind ${kind}`);
+      return [kind, readBytes(`channel ${kind}`, shown)];
+    }),
+  );
 }
 
-/** @param {Memory} memory */
-function requireMemory({ note, proof, frozen }) {
-  requireBytes("memory.note", note);
+/**
+ * @param {Memory} memory
+ * @returns {Memory}
+ */
+function readMemory(memory) {
+  if (memory === null) throw new UsageError("verify: memory is null");
+  const { note, proof, frozen } = memory;
   if (proof !== undefined && !Array.isArray(proof)) {
     throw new UsageError("verify: memory.proof is no list");
   }
-  for (const hash of proof ?? []) requireBytes("memory.proof", hash);
   if (frozen !== undefined && typeof frozen !== "boolean") {
     throw new UsageError("verify: memory.frozen is neither true nor false");
   }
+  return {
+    note: readBytes("memory.note", note),
+    proof: proof?.map((hash) => readBytes("memory.proof", hash)),
+    frozen,
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {Bytes}
+ */
+function readBytes(name, value) {
+  if (value instanceof Uint8Array) {
+    try {
+      return copyBytes(value);
+    } catch {
+      // Its memory was handed on (`transfer`): it is gone, and not empty.
+    }
+  }
+  throw new UsageError(`verify: ${name} is no Uint8Array`);
+}
+
+/** @param {object} rest arguments that there are not */
+function requireNothing(rest) {
+  const [strange] = Object.keys(rest);
+  if (strange !== undefined) throw new UsageError(`verify: no argument ${strange}`);
 }
 
 /**
  * @param {string} name
  * @param {unknown} value
  */
-function requireBytes(name, value) {
-  if (!(value instanceof Uint8Array)) {
-    throw new UsageError(`verify: ${name} is no Uint8Array`);
-  }
+function requireText(name, value) {
+  if (typeof value !== "string") throw new UsageError(`verify: ${name} is not text`);
 }
 
 /**

@@ -59,6 +59,10 @@ def test_a_root_may_be_given_in_pem() -> None:
         "-----BEGIN CERTIFICATE-----\nAQI\n-----END CERTIFICATE-----",
         2 * "-----BEGIN CERTIFICATE-----\nAQI=\n-----END CERTIFICATE-----\n",
         "-----BEGIN PUBLIC KEY-----\nAQI=\n-----END PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----\u2028AQI=\u2028-----END CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\x0bAQI=\x0b-----END CERTIFICATE-----",
+        "\x85-----BEGIN CERTIFICATE-----\nAQI=\n-----END CERTIFICATE-----",
+        "\ufeff-----BEGIN CERTIFICATE-----\nAQI=\n-----END CERTIFICATE-----",
     ],
 )
 def test_a_root_that_is_not_one_certificate_in_pem_is_refused(pem: str) -> None:

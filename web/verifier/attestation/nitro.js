@@ -21,7 +21,7 @@
  * not the test: PCR4, the machine's, never is.
  */
 
-import { encodeHex, encodeText, joinBytes, shown } from "../encoding.js";
+import { copyBytes, encodeHex, encodeText, joinBytes, shown } from "../encoding.js";
 import { MalformedError } from "../errors.js";
 import * as limits from "../limits.js";
 import { decode } from "./cbor.js";
@@ -145,8 +145,7 @@ export async function parse(given) {
       `attestation document: expected at most ${limits.ATTESTATION} bytes, found ${given.length}`,
     );
   }
-  // A copy of our own: who handed it in could change it between two of our checks.
-  const sign1 = cose.parse(given.slice());
+  const sign1 = cose.parse(copyBytes(given));
   const payload = decode(sign1.payload);
   if (!(payload instanceof Map)) throw malformed(payload, "payload", "a map");
   if (payload.get("digest") !== "SHA384") {

@@ -17,6 +17,8 @@ import { MalformedError, UsageError } from "../errors.js";
 
 const BEGIN = "-----BEGIN CERTIFICATE-----";
 const END = "-----END CERTIFICATE-----";
+// Of other characters no two languages agree which are white space, or end a line.
+const STRANGE = /[^\t\n\r -~]/;
 
 const AWS_NITRO_G1 = `
 -----BEGIN CERTIFICATE-----
@@ -56,11 +58,11 @@ export function builtin(platform) {
  * The DER of one certificate in PEM, as a policy spells a root of its own.
  * @param {string} pem
  * @returns {Bytes}
- * @throws {UsageError} not exactly one certificate
+ * @throws {UsageError} not exactly one certificate, or characters that PEM has not
  */
 export function fromPem(pem) {
   const lines = pem.trim().split(/\r\n|\n|\r/);
-  if (lines.length < 2 || lines[0] !== BEGIN || lines.at(-1) !== END) {
+  if (STRANGE.test(pem) || lines[0] !== BEGIN || lines.at(-1) !== END) {
     throw new UsageError(
       "a root is one certificate in PEM, from BEGIN to END CERTIFICATE",
     );

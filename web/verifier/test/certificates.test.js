@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import * as chain from "../attestation/chain.js";
+import { fromPem } from "../attestation/roots.js";
 import * as x509 from "../attestation/x509.js";
 import { decodeHex, encodeText, joinBytes } from "../encoding.js";
 import { MalformedError, UsageError, VerificationError } from "../errors.js";
@@ -415,6 +416,17 @@ test("no two of root and CAs have one name: there is one path alone", async () =
   });
   const below = await certificate(["leaf", leafKeys], ["root", caKeys]);
   await assert.rejects(verify([root, renamed, below]), /two CAs have one name/);
+});
+
+test("a root in PEM is ASCII, whatever white space a language knows", () => {
+  const lines = ["-----BEGIN CERTIFICATE-----", "AQI=", "-----END CERTIFICATE-----"];
+  for (const end of ["\n", "\r\n"]) {
+    assert.deepEqual(fromPem(lines.join(end) + end), Uint8Array.of(1, 2));
+  }
+  const strange = ["\u2028", "\x0b", "\x85"].map((end) => lines.join(end));
+  for (const pem of [...strange, `\ufeff${lines.join("\n")}`, "", lines[0]]) {
+    assert.throws(() => fromPem(pem), UsageError);
+  }
 });
 
 test("a trusted root that is no certificate is a mistake in the policy", async () => {

@@ -92,6 +92,21 @@ test("a number of a signature longer than the curve's is no number of it", async
   );
 });
 
+test("a key in a Buffer is the same key, and stays as it was", async () => {
+  const pair = /** @type {CryptoKeyPair} */ (
+    await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])
+  );
+  const spki = bytes(await crypto.subtle.exportKey("spki", pair.publicKey));
+  const given = Buffer.from(spki);
+  const loading = PublicKey.fromSpki(given);
+  assert.ok(given.equals(spki));
+  given.fill(0);
+  const key = await loading;
+  assert.deepEqual(key.spki, spki);
+  const how = await crypto.subtle.sign("Ed25519", pair.privateKey, MESSAGE);
+  await key.verify(bytes(how), MESSAGE);
+});
+
 test("a point that is not on the curve is malformed", async () => {
   const { spki } = await p256();
   spki[spki.length - 1] ^= 1;

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { encodeText } from "../encoding.js";
-import { MalformedError, UsageError } from "../errors.js";
+import { encodeBase64, encodeJson, encodeText, joinBytes } from "../encoding.js";
+import { MalformedError, UncheckedError, UsageError } from "../errors.js";
+import { PAYLOAD_TYPE, follow } from "../policy-update.js";
 import { Policy, parseDuration } from "../policy.js";
 import { compareVersions, semver } from "../semver.js";
 
@@ -79,6 +80,50 @@ test("a policy cannot be changed by who handed it in", async () => {
   const parsed = Policy.parse(given);
   given.fill(0x20);
   assert.equal((await parsed).sha256, expected);
+});
+
+test("a policy in a Buffer cannot be changed either", async () => {
+  const expected = (await parse(EXAMPLE)).sha256;
+  const given = Buffer.from(EXAMPLE);
+  const parsed = Policy.parse(given);
+  given.fill(0x20);
+  assert.equal((await parsed).sha256, expected);
+});
+
+test("a time that is no number has run out for who follows a policy", async () => {
+  const pair = /** @type {CryptoKeyPair} */ (
+    await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])
+  );
+  const spki = new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey));
+  const keys = `keys = ["${encodeBase64(spki)}"]`;
+  const current = encodeText(`${EXAMPLE}\n[successor]\nquorum = 1\n${keys}\n`);
+  // An update that holds the policy itself: there is none after it.
+  const update = encodeJson({
+    payload: encodeBase64(current),
+    payloadType: PAYLOAD_TYPE,
+    signatures: [{ keyid: "0".repeat(64), sig: "" }],
+  });
+  const updates = joinBytes(update, encodeText("\n"));
+  const { validUntil } = await Policy.parse(current);
+  const { data, steps } = await follow(current, updates, validUntil - 1);
+  assert.deepEqual([data, steps], [current, 0]);
+  for (const now of [validUntil, NaN, Infinity, /** @type {never} */ (undefined)]) {
+    await assert.rejects(follow(current, updates, now), UncheckedError);
+  }
+});
+
+test("slashes at a URL's end go, and many of them cost no more than others", async () => {
+  const url = "https://log.example/pcr";
+  /** @param {string} end */
+  const urlOf = async (end) => {
+    const policy = await parse(EXAMPLE.replace(`"${url}"`, `"${url}${end}"`));
+    return policy.logs.get("log.example/pcr")?.url;
+  };
+  assert.equal(await urlOf("//"), url);
+  const row = `${"/".repeat(200_000)}x`;
+  const start = performance.now();
+  assert.equal(await urlOf(row), url + row);
+  assert.ok(performance.now() - start < 2_000);
 });
 
 test("names of this language's own objects are unknown members like others", async () => {

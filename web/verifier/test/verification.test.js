@@ -3,10 +3,19 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { decodeBase64, decodeText, encodeText } from "../encoding.js";
+import {
+  copyBytes,
+  decodeBase64,
+  decodeJson,
+  decodeText,
+  encodeJson,
+  encodeText,
+} from "../encoding.js";
+import { integer, list, object } from "../shapes.js";
 import { Accepted, Standing } from "../standing.js";
 import { CHECKS, Demands, Recorder, verdict } from "../verification/checks.js";
 import {
+  LINKS,
   Policy,
   UncheckedError,
   UsageError,
@@ -112,6 +121,8 @@ test("nobody can change a report", async () => {
   const report = await verify({ ...GOOD, nonce: encodeText("another") });
   assert.throws(() => Object.assign(report, { verdict: "verified" }), TypeError);
   assert.throws(() => Object.assign(report.checks[0], { status: "pass" }), TypeError);
+  assert.throws(() => Object.assign(CHECKS, [""]), TypeError);
+  assert.throws(() => Object.assign(LINKS, { 2: "" }), TypeError);
   assert.equal(report.verdict, "refuted");
 });
 
@@ -130,6 +141,8 @@ test("a report is canonical JSON of its members", async () => {
 
 test("what is no argument, or not of its type, is refused at once", async () => {
   const text = "text";
+  const gone = copyBytes(GOOD.nonce);
+  structuredClone(gone.buffer, { transfer: [gone.buffer] });
   /** @type {object[]} */
   const mistakes = [
     { nonse: GOOD.nonce },
@@ -146,6 +159,11 @@ test("what is no argument, or not of its type, is refused at once", async () => 
     { product: undefined },
     { channel: { "tls-spki": GOOD.nonce } },
     { channel: { "raw-key": text } },
+    { channel: null },
+    { channel: new Map([["raw-key", GOOD.nonce]]) },
+    { channel: [] },
+    { memory: null },
+    { nonce: gone },
     { memory: { note: text } },
     { memory: { note: GOOD.nonce, proof: text } },
     { memory: { note: GOOD.nonce, frozen: text } },
@@ -183,7 +201,67 @@ test("what is foreseen is what verification says, but for link 1", async () => {
   assert.equal(foreseen.verdict, "unchecked");
   assert.equal(foreseen.links[0].status, "unchecked");
   assert.deepEqual(foreseen.links.slice(1), report.links.slice(1));
-  await assert.rejects(foresee({ ...asks, platform: "artifact" }), UsageError);
+  /** @type {object[]} */
+  const mistakes = [
+    { platform: "artifact" },
+    { platform: undefined },
+    { product: undefined },
+    { now: undefined },
+    { now: now * 1000 },
+    { bundle: undefined },
+    { bundle: "text" },
+    { policy: "text" },
+    { registers: { PCR0: "text" } },
+    { at: now },
+  ];
+  for (const wrong of mistakes) {
+    await assert.rejects(
+      foresee({ ...asks, ...wrong }),
+      UsageError,
+      JSON.stringify(wrong),
+    );
+  }
+});
+
+test("what is checked is what was handed in, whoever changes it meanwhile", async () => {
+  const policy = await Policy.parse(GOOD.policy);
+  const nonce = encodeText("another-nonce-of-ours!");
+  const document = Buffer.from(GOOD.document);
+  const place = document.indexOf(GOOD.nonce);
+  assert.ok(place > 0 && nonce.length === GOOD.nonce.length);
+  // Read with our nonce in it, and then, before the signature is looked at, as signed.
+  document.set(nonce, place);
+  const running = verify({ ...GOOD, policy, document, nonce });
+  document.set(GOOD.document);
+  assert.equal((await running).verdict, "refuted");
+
+  const { now, product } = GOOD;
+  const given = {
+    document: copyBytes(GOOD.document),
+    bundle: copyBytes(GOOD.bundle),
+    nonce: copyBytes(GOOD.nonce),
+  };
+  const honest = verify({ policy, product, now, ...given });
+  for (const bytes of Object.values(given)) bytes.fill(0);
+  assert.equal((await honest).verdict, "verified");
+});
+
+test("bytes in memory that is shared or can grow are bytes like others", async () => {
+  const { now, product } = GOOD;
+  // TypeScript's idea of `Bytes` leaves them out; who has no types may hand them in.
+  /** @param {Bytes} data */
+  const shared = (data) => {
+    const copy = new Uint8Array(new SharedArrayBuffer(data.length));
+    copy.set(data);
+    return /** @type {never} */ (copy);
+  };
+  const given = {
+    document: shared(GOOD.document),
+    bundle: shared(GOOD.bundle),
+    policy: shared(GOOD.policy),
+    nonce: shared(GOOD.nonce),
+  };
+  assert.equal((await verify({ product, now, ...given })).verdict, "verified");
 });
 
 // --- hostile bytes ------------------------------------------------------------------
@@ -230,6 +308,18 @@ test("what is no bundle is no exception", async () => {
 });
 
 // --- long histories -----------------------------------------------------------------
+
+test("an answer with very many indices is no exception", async () => {
+  const bundle = object(decodeJson(GOOD.bundle, { asciiOnly: false }), "bundle");
+  const answers = list(object)(bundle.answers, "answers");
+  const answer = answers.find(({ indices }) => list(integer())(indices, "").length > 0);
+  assert.ok(answer);
+  answer.indices = Array.from({ length: 140_000 }, (_, index) => index);
+  const report = await verify({ ...GOOD, bundle: encodeJson(bundle) });
+  assert.equal(report.verdict, "refuted");
+  const check = report.checks.find(({ id }) => id === "answers.proofs");
+  assert.equal(check?.status, "fail");
+});
 
 test("a long chain of identities, all of them void, is judged within a second", () => {
   const standing = new Standing();

@@ -14,7 +14,7 @@
 export const ORDER = ["failed", "unchecked", "missing", "claimed", "proven"];
 
 /** @type {Readonly<Record<number, string>>} */
-export const NAMES = {
+export const NAMES = Object.freeze({
   1: "attestation",
   2: "provider",
   3: "source",
@@ -22,7 +22,7 @@ export const NAMES = {
   5: "platform source",
   6: "platform audit",
   7: "controls",
-};
+});
 
 /** How many links there are, without the ground that all of them rest on. */
 export const COUNT = 7;

@@ -5,8 +5,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from flask.testing import FlaskClient
+from msgspec.structs import replace
 
-from log_server.pages.badge import said
+from log_server.pages.badge import fill_of
+from log_server.pages.judged import Judged
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -89,5 +91,9 @@ def test_a_product_that_nobody_released_has_a_badge_that_says_so(
 
 
 def test_what_is_spoken_against_has_no_link() -> None:
-    assert said(4, against=True)[0] == "spoken against"
-    assert said(0, against=False)[0] == "nothing stands"
+    nothing = Judged((), 0, "", (), (), (), ())
+    against = replace(nothing, reach=4, against="release 4 was revoked")
+    unread = replace(nothing, unread=True)
+    assert (against.state, fill_of(against)) == ("spoken against", "#b3261e")
+    assert (nothing.state, fill_of(nothing)) == ("nothing stands", "#59636e")
+    assert (unread.state, fill_of(unread)) == ("more than a page may read", "#59636e")

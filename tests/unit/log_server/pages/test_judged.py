@@ -121,6 +121,18 @@ def test_a_fail_is_against_its_link_and_the_release(
     assert "failed it" in found.against
 
 
+def test_a_link_names_those_who_failed_it_and_nobody_else(
+    log: Log, acme: Party, lab: Party
+) -> None:
+    index = log.accept(acme.release(source=SOURCE, build=BUILD))
+    other = log.enrol("lens.example", "auditor")
+    rebuilt = log.accept(lab.reproduction(result="fail"))
+    reviewed = log.accept(review(other, "fail"))
+    source, audit = judged(log, index).links[2:4]
+    assert (source.by, source.entries) == (("lab.example",), (rebuilt,))
+    assert (audit.by, audit.entries) == (("lens.example",), (reviewed,))
+
+
 def test_a_revoked_release_is_spoken_against(log: Log, acme: Party) -> None:
     index = log.accept(acme.release())
     log.accept(acme.revocation())

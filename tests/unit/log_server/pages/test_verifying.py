@@ -29,6 +29,7 @@ def test_the_header_says_the_files_own_policy_and_no_frames(
     policy = answer.headers["Content-Security-Policy"]
     assert policy == f"{policy_of(FILE)}; frame-ancestors 'none'"
     assert "unsafe" not in policy
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "Set-Cookie" not in answer.headers
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
