@@ -153,7 +153,7 @@ def _names(access: Access, keyid: str) -> list[str]:
 
 def keyid_of(text: str) -> str:
     """A keyid, given so or as a file that has the key."""
-    if len(text) == 64 and not set(text) - set("0123456789abcdef"):  # noqa: PLR2004
+    if len(text) == 64 and not set(text) - set("0123456789abcdef"):  # noqa: PLR2004 - of SHA-256
         return text
     return signers.load_public(text).keyid
 

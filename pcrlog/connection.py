@@ -37,7 +37,7 @@ def new_session() -> "requests.Session":
     requests reads the whole body of a redirect, even one that it is not to follow.
     """
     import requests  # noqa: PLC0415 - 90 ms
-    import urllib3  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415 - as requests
 
     class Connection(urllib3.connection.HTTPConnection):
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3's own way
@@ -72,7 +72,7 @@ def new_session() -> "requests.Session":
             return super().build_response(req, resp)
 
     class Session(requests.Session):
-        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - as requests calls it
             return None
 
     session, adapter = Session(), Adapter()
@@ -179,8 +179,8 @@ def shown_by(sock: object) -> dict[str, bytes] | None:
     if der is None:
         return None
     from cryptography import x509  # noqa: PLC0415 - 50 ms
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as x509
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - as x509
         Encoding,
         PublicFormat,
     )

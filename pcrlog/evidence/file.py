@@ -182,8 +182,7 @@ def parse(data: bytes) -> File:
     if len(data) > MOST:
         message = f"evidence has {len(data)} bytes, at most {MOST}"
         raise MalformedError(message)
-    # mypy has no word for a union as a value.
-    file: File = decode_json(data, File, ascii_only=False)  # type: ignore[arg-type]
+    file: File = decode_json(data, File, ascii_only=False)  # type: ignore[arg-type] # mypy has no word for a union as a value
     if isinstance(file, Unauthorised | WrongAnswer):
         file.parsed()  # for its one spelling
     return file

@@ -97,8 +97,8 @@ def test_the_first_release_hands_over_and_takes_back(
 def _as_it_is(folder: Path) -> Log:
     """A log that somebody else made."""
     from log_server.creation import NewLog  # noqa: PLC0415 - used here alone
-    from pcrlog.keys import SigningKey  # noqa: PLC0415
-    from tests.unit.log_server.parties import Clock  # noqa: PLC0415
+    from pcrlog.keys import SigningKey  # noqa: PLC0415 - as above
+    from tests.unit.log_server.parties import Clock  # noqa: PLC0415 - as above
 
     config = Config.load(folder)
     enrol = SigningKey.from_pem(config.enrol_key.read_bytes())

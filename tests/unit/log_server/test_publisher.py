@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_history_is_refused(log: Log, acme: Party) -> No
     shown = log.config.public / "checkpoint"
     # The log's own signature on another root of the same size: the log has forked.
     from log_server.direct import read_log_key  # noqa: PLC0415 - the attacker's part
-    from pcrlog.checkpoint import Checkpoint  # noqa: PLC0415
+    from pcrlog.checkpoint import Checkpoint  # noqa: PLC0415 - the same
 
     text = Checkpoint(log.config.origin, 6, bytes(32)).text()
     shown.write_bytes(bytes(read_log_key(log.config).sign(text)))

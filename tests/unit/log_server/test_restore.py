@@ -103,7 +103,7 @@ def test_a_frozen_log_stays_frozen(whole: Log, tmp_path: Path) -> None:
 
 def test_cosignatures_are_kept(whole: Log, tmp_path: Path) -> None:
     from pcrlog.checkpoint import cosign  # noqa: PLC0415 - the witness's part
-    from pcrlog.note import UnverifiedNote  # noqa: PLC0415
+    from pcrlog.note import UnverifiedNote  # noqa: PLC0415 - the same
 
     shown = whole.config.public / "checkpoint"
     note = UnverifiedNote.parse(shown.read_bytes())
