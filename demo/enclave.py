@@ -63,7 +63,7 @@ class Enclave(ThreadingHTTPServer):
         with tempfile.TemporaryDirectory() as folder:
             pem = Path(folder, "tls.pem")
             pem.touch(0o600)
-            pem.write_bytes(_certificate(key))
+            pem.write_bytes(self_signed(key))
             context.load_cert_chain(pem)
         self.socket = context.wrap_socket(self.socket, server_side=True)
 
@@ -108,7 +108,7 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing: the demo's output is the client's."""
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey) -> bytes:
+def self_signed(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A self-signed certificate and its key, in PEM: the attestation vouches for it."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "enclave")])
     now = datetime.now(UTC)

@@ -41,7 +41,7 @@ from tests.cluster.crowd import Clients
 from tests.cluster.making import WITNESS, built, crowd_of
 from tests.cluster.network import is_hub
 from tests.cluster.nodes import Node
-from tests.fault.storm import is_done
+from tests.fault.storm import is_done, kept
 from tests.fault.storm_parts import until
 from tests.support import postgres as support
 from tests.support.audit import Audited, audit
@@ -103,25 +103,12 @@ class Summary:
     def figures(self) -> Iterator[Figure]:
         """The same, for docs/performance.md."""
         struck = ", ".join(f"{name} {n}" for name, n in sorted(self.faults.items()))
-        found, told = self.audited, self.world.told
         yield Figure(
             "faults",
             f"{self.faults.total()} ({struck}), seed {self.seed}, in"
             f" {self.seconds:.0f} s",
         )
-        yield Figure(
-            "requests",
-            f"{self.world.answers:,} answered, {self.world.unanswered:,} broken off",
-        )
-        yield Figure(
-            "201 and 202 kept",
-            f"{len(told.indices):,} statements told an index, {found.decided:,} told"
-            f" later, {found.refused:,} refused with a reason",
-            "all of them",
-        )
-        yield Figure(
-            "checkpoints that were seen", f"{found.checkpoints:,}", "of one history"
-        )
+        yield from kept(self.world, self.audited)
         for kind, times in sorted(self.takeovers.items()):
             yield Figure(
                 f"{kind} of who sequences, to the next new checkpoint",

@@ -19,12 +19,11 @@ import pytest
 from demo.example import ACME, WALLET, registers, write
 from tests.conftest import IN_CI
 from tests.e2e.served import free_port, until
+from tests.support.browser import CHROMIUM, FOLDER, lacking
 from tests.support.vectors import ROOT
 
 pytestmark = pytest.mark.e2e
-BROWSER = Path(os.environ.get("PCRLOG_BROWSER", "/usr/bin/chromium"))
 WRITE = "PCRLOG_WRITE_DOCS" in os.environ
-LOOKING = ROOT / "web/browser"
 PICTURES = ROOT / "docs/pages"
 SHOWN = ("product-dark", "product-phone")
 """In the documentation, beside each page in the light."""
@@ -41,17 +40,6 @@ PAGES = {
     "entries": "/entries",
     "missing": "/entry/99999",
 }
-
-
-def lacking() -> str:
-    """Why no browser can look; empty if one can."""
-    if not BROWSER.exists():
-        return "no Chromium: apt-get install chromium"
-    if shutil.which("node") is None:
-        return "no node: apt-get install nodejs"
-    if not (LOOKING / "node_modules").is_dir():
-        return "no playwright-core, no axe-core: make web/browser/node_modules"
-    return ""
 
 
 @pytest.fixture
@@ -79,12 +67,12 @@ def url(tmp_path: Path) -> Iterator[str]:
 def test_nothing_is_wrong_with_any_page_in_a_browser(url: str, tmp_path: Path) -> None:
     found = subprocess.run(
         ["node", "look.js", url, str(tmp_path)],
-        cwd=LOOKING,
+        cwd=FOLDER,
         input=json.dumps(PAGES),
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PCRLOG_BROWSER": str(BROWSER)},
+        env={**os.environ, "PCRLOG_BROWSER": str(CHROMIUM)},
         timeout=300,
     )
     assert found.returncode == 0, found.stderr

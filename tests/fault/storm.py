@@ -96,27 +96,30 @@ class Summary:
     def figures(self) -> Iterator[Figure]:
         """The same, for docs/performance.md."""
         killed = ", ".join(f"{name} {n}" for name, n in sorted(self.kills.items()))
-        found, told = self.audited, self.world.told
         yield Figure(
             "kills",
             f"{self.kills.total()} ({killed}), seed {self.seed}"
             f" in {self.seconds:.0f} s",
         )
-        yield Figure(
-            "requests",
-            f"{self.world.answers:,} answered, {self.world.unanswered:,} broken off",
-        )
-        yield Figure(
-            "201 and 202 kept",
-            f"{len(told.indices):,} statements told an index, {found.decided:,} told"
-            f" later, {found.refused:,} refused with a reason",
-            "all of them",
-        )
-        yield Figure(
-            "checkpoints that were seen", f"{found.checkpoints:,}", "of one history"
-        )
+        yield from kept(self.world, self.audited)
         start = sorted(self.starts)[len(self.starts) // 2] if self.starts else 0
         yield Figure("start of `serve`, p50", f"{start:.1f} s")
+
+
+def kept(world: World, found: Audited) -> Iterator[Figure]:
+    """What was asked, and that all that was promised was kept."""
+    yield Figure(
+        "requests", f"{world.answers:,} answered, {world.unanswered:,} broken off"
+    )
+    yield Figure(
+        "201 and 202 kept",
+        f"{len(world.told.indices):,} statements told an index, {found.decided:,} told"
+        f" later, {found.refused:,} refused with a reason",
+        "all of them",
+    )
+    yield Figure(
+        "checkpoints that were seen", f"{found.checkpoints:,}", "of one history"
+    )
 
 
 @dataclass

@@ -13,10 +13,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -24,15 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from demo.enclave import self_signed
 from pcrlog.encoding import sha256
 from tests.support.scene import GOOD, document
 
@@ -48,28 +40,12 @@ class Certificate(NamedTuple):
 def certificate() -> Certificate:
     """A new one for 127.0.0.1, self-signed."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "enclave")])
-    now = datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = self_signed(key)
     spki = key.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     )
-    der = made.public_bytes(Encoding.DER)
-    return Certificate(
-        private + made.public_bytes(Encoding.PEM), sha256(spki), sha256(der)
-    )
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    return Certificate(pem, sha256(spki), sha256(der))
 
 
 class Enclave(ThreadingHTTPServer):

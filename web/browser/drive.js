@@ -21,28 +21,14 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
+import { BROWSER, FLAGS, MOST, SERIOUS, VIEWS } from "./browser.js";
 
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-const VIEWS = {
-  light: { colorScheme: "light", size: { width: 1100, height: 800 } },
-  dark: { colorScheme: "dark", size: { width: 1100, height: 800 } },
-  phone: { colorScheme: "light", size: { width: 390, height: 800 } },
-};
-const SERIOUS = new Set(["serious", "critical"]);
 const PATIENCE = 30_000;
-/** Pixels that a picture is high, at most. */
-const MOST = 1400;
 
 const require = createRequire(import.meta.url);
 const [folder] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(folder, {
-  executablePath: process.env.PCRLOG_BROWSER ?? "/usr/bin/chromium",
+  executablePath: BROWSER,
   args: FLAGS,
   headless: true,
 });
@@ -72,9 +58,9 @@ const steps = {
     page = await context.newPage();
     [wrong, asked] = [[], []];
     watch();
-    const { colorScheme, size } = VIEWS[view];
+    const { colorScheme, viewport } = VIEWS[view];
     await page.emulateMedia({ colorScheme });
-    await page.setViewportSize(size);
+    await page.setViewportSize(viewport);
     if (now !== undefined) await page.clock.setFixedTime(now * 1000);
     await page.goto(url, { waitUntil: "load" });
     return page.title();

@@ -17,22 +17,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { chromium } from "playwright-core";
-
-const BROWSER = process.env.PCRLOG_BROWSER ?? "/usr/bin/chromium";
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-const VIEWS = {
-  light: { colorScheme: "light", viewport: { width: 1100, height: 800 } },
-  dark: { colorScheme: "dark", viewport: { width: 1100, height: 800 } },
-  phone: { colorScheme: "light", viewport: { width: 390, height: 800 } },
-};
-const MOST = 1400;
-const SERIOUS = new Set(["serious", "critical"]);
+import { BROWSER, FLAGS, MOST, SERIOUS, VIEWS } from "./browser.js";
 
 const require = createRequire(import.meta.url);
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
