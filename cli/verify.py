@@ -218,7 +218,7 @@ def _ask(session: Session, options: _Verify) -> _Given:
     """A fresh document, and what the connection shows."""
     import secrets
 
-    from pcrlog.transport import fetch_attestation
+    from pcrlog.enclave import fetch_attestation
 
     if options.nonce or options.at or options.bindings:
         message = "--nonce, --binding and --at go with --attestation, not with --url"

@@ -37,11 +37,12 @@ from monitor.alerts import Alert
 from monitor.config import Config, seconds
 from monitor.state import State
 from pcrlog import limits
+from pcrlog.enclave import Attested, fetch_attestation
 from pcrlog.encoding import format_time, prepare
 from pcrlog.errors import PcrlogError
 from pcrlog.online import wanted_bundle
 from pcrlog.reader import Fetch
-from pcrlog.transport import Attested, Client, fetch_attestation
+from pcrlog.transport import Client
 from pcrlog.verification import Report, verify
 from pcrlog.verification.document import Asked
 

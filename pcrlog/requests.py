@@ -43,10 +43,10 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from pcrlog import connection
 from pcrlog.connection import alarm, bounded, cause, certificate_of, pieces, shown_by
+from pcrlog.enclave import ATTESTATION_ANSWER
 from pcrlog.encoding import shown
 from pcrlog.errors import TransportError, UsageError, VerificationError
 from pcrlog.live import Accepted, Verifier
-from pcrlog.transport import ATTESTATION_ANSWER
 from pcrlog.verification import Enclave
 
 _OK = 200

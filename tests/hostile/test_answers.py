@@ -29,8 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from pcrlog import transport
+from pcrlog.enclave import fetch_attestation
 from pcrlog.errors import PcrlogError, TransportError
-from pcrlog.transport import Client, fetch_attestation
+from pcrlog.transport import Client
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 

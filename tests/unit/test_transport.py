@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from pcrlog import transport
+from pcrlog.enclave import fetch_attestation
 from pcrlog.errors import PcrlogError, TransportError, UsageError
 from pcrlog.reader import AbsentError
-from pcrlog.transport import Client, Placed, Promised, RefusedError, fetch_attestation
+from pcrlog.transport import Client, Placed, Promised, RefusedError
 
 Answer = tuple[int, dict[str, str], bytes]
 NONCE = bytes(range(32))

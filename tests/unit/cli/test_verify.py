@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from cli.state import Ending, State
-from pcrlog import transport
+from pcrlog.enclave import Attested
 from pcrlog.encoding import sha256
 from pcrlog.errors import TransportError, UncheckedError
 from pcrlog.evidence import Proven, verify_evidence
@@ -132,14 +132,14 @@ def enclave(
 ) -> None:
     """An enclave that names one key, over a connection that shows another."""
 
-    def fetch(url: str, nonce: bytes) -> transport.Attested:
+    def fetch(url: str, nonce: bytes) -> Attested:
         assert url == "https://enclave.example/attest"
         assert len(nonce) == 32
         data = document(time=world.log.now, nonce=nonce, user_data=carried)
         binding = None if shown is None else {"tls-spki-sha256": shown}
-        return transport.Attested(data, binding)
+        return Attested(data, binding)
 
-    patch.setattr(transport, "fetch_attestation", fetch)
+    patch.setattr("pcrlog.enclave.fetch_attestation", fetch)
 
 
 def test_a_fresh_document_over_its_own_connection_verifies(
@@ -182,11 +182,11 @@ def test_no_channel_never_overrides_a_policy_that_requires_it(
 def test_an_enclave_that_does_not_answer_could_not_be_checked(
     released: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(url: str, nonce: bytes) -> transport.Attested:
+    def fetch(url: str, nonce: bytes) -> Attested:
         message = "no answer"
         raise TransportError(message)
 
-    monkeypatch.setattr(transport, "fetch_attestation", fetch)
+    monkeypatch.setattr("pcrlog.enclave.fetch_attestation", fetch)
     ran = released.run(URL, "--json")
     assert ran.status == 3
     assert json.loads(ran.out) == {"error": "no answer", "exit_status": 3}

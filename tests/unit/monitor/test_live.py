@@ -16,10 +16,10 @@ from monitor.alerts import Alert
 from monitor.live import Live
 from monitor.state import State
 from pcrlog import limits
+from pcrlog.enclave import Attested
 from pcrlog.errors import TransportError, UsageError
 from pcrlog.predicates import Binding
 from pcrlog.reader import Fetch
-from pcrlog.transport import Attested
 from tests.support.scene import BAD, GOOD, LAB, LENS, PRODUCT, PROVIDER, Scene, document
 from tests.unit.monitor.watching import config_of, kinds
 

@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pcrlog import connection
+from pcrlog.enclave import fetch_attestation
 from pcrlog.errors import TransportError, UsageError
 from pcrlog.exchange import Answer, Exchange
-from pcrlog.transport import Client, fetch_attestation
+from pcrlog.transport import Client
 
 
 @dataclass
