@@ -5,15 +5,10 @@ ascending order; each is judged at its own index by what came before it. Afterwa
 `is_void` tells with hindsight: a compromise that was declared later takes away what a
 key said in favour of something, never what it said against it.
 
-An identity is accepted once, and keeps its place in its name's chain. The state of a
-name at i is its newest identity before i that is not void, less every key and role that
-a later one, void or not, took away.
+What names have is in `standing`.
 """
 
-from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
-
-from msgspec import Struct
+from collections.abc import Mapping
 
 from pcrlog.entry import Entry
 from pcrlog.errors import VerificationError
@@ -26,59 +21,17 @@ from pcrlog.predicates import (
     Release,
     Revocation,
 )
+from pcrlog.standing import ENROL, ROOT, Accepted, Standing, State
 from pcrlog.statement import MEASUREMENT_REASONS
 
-_ROOT = "root"
-_ENROL = "enrol"
 
-
-class State(Struct, frozen=True):
-    """What a name has at some index: keyid to `use` of its active keys, and roles."""
-
-    keys: dict[str, str | None]
-    roles: frozenset[str]
-
-
-class _Accepted(Struct, frozen=True):
-    """An accepted identity, with who it was that signed it.
-
-    `by_registrar`: an enrol key (for the registrar's own, a root key). `by_name`: the
-    active keys of the name among its signers. `returning`: a retired key that signed
-    its own return.
-    """
-
-    index: int
-    sha256: str
-    identity: Identity
-    by_registrar: tuple[str, ...]
-    by_name: tuple[str, ...]
-    returning: tuple[str, ...]
-
-    @property
-    def active(self) -> dict[str, str | None]:
-        keys = self.identity.keys
-        return {key.keyid: key.use for key in keys if key.status == "active"}
-
-
-_NOBODY = State({}, frozenset())
-
-
-class Authority:
+class Authority(Standing):
     """The judgement over the entries fed so far."""
 
     def __init__(self, origin: str) -> None:
+        super().__init__()
         self.origin = origin
-        self._chains: dict[str, list[_Accepted]] = {}
-        self._owners: dict[str, str] = {}
-        self._keys: dict[str, bytes] = {}
         self._loaded: dict[str, PublicKey] = {}
-        # keyid to (index of the declaring identity, since when)
-        self._compromises: dict[str, list[tuple[int, int]]] = {}
-        # Both known until the next compromise is declared: by index, and by name and
-        # number of its identities.
-        self._void: dict[int, bool] = {}
-        self._states: dict[tuple[str, int], State] = {}
-        self._added_by_registrar: set[str] = set()
 
     def accept(self, entry: Entry) -> None:
         """Judge an entry at its index, and remember it if it is an identity.
@@ -102,7 +55,7 @@ class Authority:
         """As `judge`, but for the signatures, which the caller owes: the dear part."""
         return self._judge(entry)[1]
 
-    def _judge(self, entry: Entry) -> tuple[_Accepted | None, tuple[Owed, ...]]:
+    def _judge(self, entry: Entry) -> tuple[Accepted | None, tuple[Owed, ...]]:
         predicate = entry.predicate
         if predicate.log != self.origin:
             message = (
@@ -121,32 +74,6 @@ class Authority:
 
     # --- questions -------------------------------------------------------------------
 
-    def state(self, name: str, index: int) -> State:
-        """What `name` has just before `index`, by all that is known now."""
-        chain = self._chains.get(name, ())
-        before = bisect_left(chain, index, key=lambda one: one.index)
-        if (name, before) not in self._states:
-            self._states[name, before] = self._judge_state(chain[:before])
-        return self._states[name, before]
-
-    def _judge_state(self, chain: Sequence[_Accepted]) -> State:
-        state = None
-        taken: list[_Accepted] = []
-        for one in reversed(chain):
-            if not self._is_void(one):
-                state = State(one.active, frozenset(one.identity.roles))
-                break
-            taken.append(one)
-        if state is None:
-            return _NOBODY
-        keys, roles = state.keys, state.roles
-        for one in taken:
-            # A key that was given another use lost the one it had.
-            left = one.active.items()
-            keys = {keyid: use for keyid, use in keys.items() if (keyid, use) in left}
-            roles &= frozenset(one.identity.roles)
-        return State(keys, roles)
-
     def is_void(self, entry: Entry) -> bool:
         """Whether a statement accepted at its index no longer speaks for anything."""
         predicate = entry.predicate
@@ -158,43 +85,6 @@ class Authority:
         except VerificationError:
             return True
         return False
-
-    def pinned(self, name: str, pins: Collection[str]) -> frozenset[str]:
-        """The keys of `name` that a policy trusts that pins keyids `pins`.
-
-        These, and the keys added by each identity that is accepted, not void and
-        signed by an active key of the set.
-        """
-        pinned = set(pins)
-        for one in self._chains.get(name, ()):
-            if pinned.intersection(one.by_name) and not self._is_void(one):
-                pinned.update(one.active.keys() - self.state(name, one.index).keys)
-        return frozenset(pinned)
-
-    def added_by_registrar(self, keyid: str) -> bool:
-        """Whether the registrar alone added this key to a name that was enrolled."""
-        return keyid in self._added_by_registrar
-
-    def newest(self, name: str) -> str | None:
-        """SHA-256 of the newest accepted identity of `name`: the next `previous`."""
-        chain = self._chains.get(name)
-        return chain[-1].sha256 if chain else None
-
-    def newest_identity(self, name: str) -> Identity | None:
-        """The newest accepted identity of `name`, void or not."""
-        chain = self._chains.get(name)
-        return chain[-1].identity if chain else None
-
-    def owner(self, keyid: str) -> str | None:
-        """The name that a keyid belongs to, for ever."""
-        return self._owners.get(keyid)
-
-    def root_keys(self) -> frozenset[str]:
-        """The root keyids of entry 0: what a policy pins."""
-        chain = self._chains.get(REGISTRAR)
-        if not chain or chain[0].index != 0:
-            return frozenset()
-        return frozenset(k for k, use in chain[0].active.items() if use == _ROOT)
 
     # --- statements ------------------------------------------------------------------
 
@@ -211,7 +101,7 @@ class Authority:
             allowed = (
                 isinstance(predicate, Revocation)
                 and predicate.reason in MEASUREMENT_REASONS
-                and state.keys[keyid] == _ENROL
+                and state.keys[keyid] == ENROL
             )
         elif isinstance(predicate, Release):
             allowed = "provider" in state.roles
@@ -244,7 +134,7 @@ class Authority:
 
     # --- identities ------------------------------------------------------------------
 
-    def _judge_identity(self, entry: Entry, identity: Identity) -> _Accepted:
+    def _judge_identity(self, entry: Entry, identity: Identity) -> Accepted:
         newest = self.newest(identity.name)
         if identity.previous != newest:
             message = (
@@ -256,31 +146,31 @@ class Authority:
             return self._judge_registrar(entry, identity)
         return self._judge_name(entry, identity)
 
-    def _judge_registrar(self, entry: Entry, identity: Identity) -> _Accepted:
+    def _judge_registrar(self, entry: Entry, identity: Identity) -> Accepted:
         [*signers] = identity.signers
         uses = self.state(REGISTRAR, entry.index).keys
         if entry.index == 0:
             uses = {key.keyid: key.use for key in identity.keys}
-        if len(signers) != 1 or uses.get(signers[0]) != _ROOT:
+        if len(signers) != 1 or uses.get(signers[0]) != ROOT:
             message = (
                 f"entry {entry.index}: one active root key signs the registrar's"
                 " identity, nothing else does"
             )
             raise VerificationError(message)
-        return _Accepted(
+        return Accepted(
             entry.index, entry.sha256, identity, (signers[0],), (signers[0],), ()
         )
 
-    def _judge_name(self, entry: Entry, identity: Identity) -> _Accepted:
+    def _judge_name(self, entry: Entry, identity: Identity) -> Accepted:
         name, index = identity.name, entry.index
         registrar = self.state(REGISTRAR, index).keys
         state = self.state(name, index)
         chain = self._chains.get(name)
-        by_registrar = tuple(k for k in identity.signers if registrar.get(k) == _ENROL)
+        by_registrar = tuple(k for k in identity.signers if registrar.get(k) == ENROL)
         by_name = tuple(k for k in identity.signers if k in state.keys)
         rest = set(identity.signers) - {*by_registrar, *by_name}
         returning = tuple(k for k in rest if self._may_return(k, name))
-        accepted = _Accepted(
+        accepted = Accepted(
             index, entry.sha256, identity, by_registrar, by_name, returning
         )
         if by_registrar:
@@ -303,7 +193,7 @@ class Authority:
     def _may_return(self, keyid: str, name: str) -> bool:
         return self._owners.get(keyid) == name and keyid not in self._compromises
 
-    def _check_alone(self, new: _Accepted, state: State) -> None:
+    def _check_alone(self, new: Accepted, state: State) -> None:
         """A key of the name, alone, may only take away (and only from now on)."""
         taken = state.keys.keys() - new.active.keys()
         given = new.active.keys() - state.keys.keys()
@@ -324,7 +214,7 @@ class Authority:
                 )
                 raise VerificationError(message)
 
-    def _check_keys(self, new: _Accepted) -> None:
+    def _check_keys(self, new: Accepted) -> None:
         """What no signature can allow: others' keys, and the return of lost ones."""
         name = new.identity.name
         active = self.state(name, new.index).keys
@@ -347,75 +237,6 @@ class Authority:
                 continue
             message = f"entry {new.index}: key {key.keyid} {problem}"
             raise VerificationError(message)
-
-    def _declared(self, new: _Accepted) -> list[tuple[str, int]]:
-        """Keys that an identity declares compromised, and since which index."""
-        return [
-            (key.keyid, min(key.since or 0, new.index))
-            for key in new.identity.keys
-            if key.status == "compromised"
-        ]
-
-    def _remember(self, new: _Accepted) -> None:
-        name = new.identity.name
-        chain = self._chains.setdefault(name, [])
-        if chain and name != REGISTRAR and not new.by_name:
-            before = self.state(name, new.index).keys
-            added = new.active.keys() - before.keys() - set(new.returning)
-            self._added_by_registrar |= added
-        chain.append(new)
-        for key in new.identity.keys:
-            self._owners[key.keyid] = name
-            self._keys[key.keyid] = key.key
-        for keyid, since in self._declared(new):
-            earlier = since < self._since(keyid)
-            self._compromises.setdefault(keyid, []).append((new.index, since))
-            if earlier:  # to say it again changes no judgement
-                self._void.clear()
-                self._states.clear()
-
-    # --- hindsight -------------------------------------------------------------------
-
-    def _since(self, keyid: str) -> int:
-        """The smallest index since which a key is compromised, or no index at all."""
-        declared = self._compromises.get(keyid, ())
-        return min((since for _, since in declared), default=2**63)
-
-    def _compromised(self, keyid: str, index: int, declarer: int = -1) -> bool:
-        """Whether a key is compromised at `index`, but for what `declarer` says.
-
-        Who says it again, as later identities do that list the key, adds nothing.
-        """
-        declared = self._compromises.get(keyid)
-        if declared is None:
-            return False
-        own = min((since for at, since in declared if at == declarer), default=2**63)
-        return any(since <= index and since < own for _, since in declared)
-
-    def _is_void(self, one: _Accepted) -> bool:
-        if one.index not in self._void:
-            # Oldest first: no chain is then too long for Python's stack.
-            for name in (REGISTRAR, one.identity.name):
-                for earlier in self._chains.get(name, ()):
-                    if earlier.index <= one.index and earlier.index not in self._void:
-                        self._void[earlier.index] = self._judge_void(earlier)
-        return self._void[one.index]
-
-    def _judge_void(self, one: _Accepted) -> bool:
-        # The use of a signer need not be compared: a key in the state has the use that
-        # the last identity before gives it, which is the one it was accepted with.
-        if any(
-            self._compromised(keyid, one.index, declarer=one.index)
-            for keyid in one.identity.signers
-        ):
-            return True
-        if one.index == 0:
-            return False
-        registrar = self.state(REGISTRAR, one.index).keys
-        if any(keyid not in registrar for keyid in one.by_registrar):
-            return True
-        name = self.state(one.identity.name, one.index).keys
-        return any(keyid not in name for keyid in one.by_name)
 
 
 def check_target(entry: Entry, known: Mapping[str, Entry]) -> None:
