@@ -23,7 +23,7 @@ T = TypeVar("T")
 _ROUNDS = 300
 _PROCESSES = 9
 _IMPORTS = (
-    "import cli.main, cli.verify, pcrlog.verification, pcrlog.attestation.nitro,"
+    "import cli.main, cli.verify, pcrlog.verification, pcrlog.attestation.aws_nitro,"
     " cli.ladder"
 )
 _PHASES: tuple[tuple[str, object, str], ...] = (

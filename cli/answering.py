@@ -58,6 +58,10 @@ def _base64(data: bytes | None) -> str | None:
     return None if data is None else encode_base64(data)
 
 
+def _optional(ask: Ask, name: str) -> bytes | None:
+    return decode_base64(ask[name]) if name in ask else None
+
+
 def _hashes(ask: Ask, name: str = "proof") -> tuple[bytes, ...]:
     return tuple(map(decode_base64, ask[name]))
 
@@ -228,19 +232,29 @@ def _follow(ask: Ask) -> Answer:
 
 
 def _attestation(ask: Ask) -> Answer:
-    platform = attestation.platform("aws-nitro")
-    unverified = platform.parse(
-        attestation.decode_input(decode_base64(ask["document"]))
+    trust = attestation.Trust(
+        roots=tuple(_hashes(ask, "roots")),
+        now=ask.get("now", 0),
+        collateral=_optional(ask, "collateral"),
+        tcb=tuple(ask.get("tcb", ("UpToDate",))),
+        advisories=tuple(ask.get("advisories", ())),
     )
-    document = unverified.verify_signature().verify_chain(_hashes(ask, "roots"))
-    return {
+    data = attestation.decode_input(decode_base64(ask["document"]))
+    name = ask.get("platform", "aws-nitro")
+    document, unmade = attestation.genuine(name, data, trust)
+    answer: Answer = {
         "time": document.time,
         "registers": dict(document.registers),
-        "debug": document.debug,
+        "debug": bool(document.debug),
         "nonce": _base64(document.nonce),
         "user_data": _base64(document.user_data),
         "public_key": _base64(document.public_key),
     }
+    if document.numbers:
+        answer["numbers"] = dict(document.numbers)
+    if unmade:
+        answer["unchecked"] = [one.check for one in unmade]
+    return answer
 
 
 def _verify(ask: Ask) -> Answer:
@@ -257,6 +271,7 @@ def _verify(ask: Ask) -> Answer:
         binding={k: decode_base64(v) for k, v in ask.get("binding", {}).items()}
         or None,
         memory=None if memory is None else _memory(memory),
+        collateral=_optional(ask, "collateral"),
     )
     return {
         "verdict": report.verdict,

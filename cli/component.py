@@ -33,6 +33,7 @@ _OF_ENCLAVES = {
     "measurements",
     "pcrs",
     "artifact",
+    "numbers",
     "image",
     "binding",
     "controls",

@@ -159,7 +159,7 @@ def _rows(
         yield from rows_of(compared)
     else:
         yield from register_rows(theirs, made.registers)
-        if compared is not None:
+        if compared is not None and "PCR0" in theirs:
             words = "With the released image, --against IMAGE.eif names the files"
             yield say(words, DIM)
     yield fact("kept", made.file)

@@ -21,7 +21,9 @@ from cli.session import Session
 from cli.speaking import title
 from pcrlog.entry import Entry
 from pcrlog.errors import UsageError, VerificationError
+from pcrlog.measurement import PLATFORMS
 from pcrlog.predicates import Document, Release
+from pcrlog.published import NITRO
 from pcrlog.statement import REPRODUCTION
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ _FOREIGN = {
     "open_findings": "--open",
 }
 """Options that say what a rebuild finds out, or that belong to reviews."""
-_TOLD = ("PCR0", "PCR1", "PCR2", "digest")
-"""Registers that a build has by itself."""
 _SHOWN = len("sha384:") + 32
 
 
@@ -126,6 +126,9 @@ def job_of(options: CosignOptions, work: Work) -> "Job":
             f" {release.issuer} to release with --from-git"
         )
         raise UsageError(message)
+    if options.against and release.platform != NITRO:
+        message = f"--against is an image (.eif): on {release.platform} there is none"
+        raise UsageError(message)
     seconds = duration(options.timeout, option="--timeout")
     if not 0 < seconds <= _MOST_SECONDS:
         message = f"--timeout {options.timeout}: expected a time of at most 7d"
@@ -158,8 +161,9 @@ def subject(work: Work) -> tuple[Entry, Release]:
 
 def expected(work: Work) -> dict[str, str]:
     """The registers of the release that a rebuild can tell."""
-    entry, _ = subject(work)
-    return {n: d for n, d in entry.statement.registers.items() if n in _TOLD}
+    entry, release = subject(work)
+    told = PLATFORMS[release.platform].required
+    return {n: d for n, d in entry.statement.registers.items() if n in told}
 
 
 def comparable(work: Work, own: Mapping[str, str]) -> dict[str, str]:
@@ -167,9 +171,9 @@ def comparable(work: Work, own: Mapping[str, str]) -> dict[str, str]:
 
     PCR8 is of who signed the image: an auditor's own says nothing of the provider's.
     """
-    entry, _ = subject(work)
-    theirs = entry.statement.registers
-    return {n: d for n, d in own.items() if n in _TOLD or theirs.get(n) == d}
+    entry, release = subject(work)
+    theirs, told = entry.statement.registers, PLATFORMS[release.platform].required
+    return {n: d for n, d in own.items() if n in told or theirs.get(n) == d}
 
 
 def plan_of(

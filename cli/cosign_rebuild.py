@@ -45,12 +45,25 @@ from pcrlog.errors import (
     VerificationError,
 )
 from pcrlog.predicates import Release
-from pcrlog.published import ARTIFACT
+from pcrlog.published import (
+    ARTIFACT,
+    MOST,
+    NITROTPM,
+    SGX,
+    check_build,
+    collect,
+    parse_pairs,
+)
+from pcrlog.sgx_builds import MRSIGNER
 from pcrlog.statement import REPRODUCTION
 from pcrlog.transport import Client
 
 if TYPE_CHECKING:
     from workbench.rebuild import Built, Job, Rebuild
+
+
+_PRINTED = (SGX, NITROTPM)
+"""Platforms of whose builds another tool says the registers: that file is made."""
 
 
 class _Found(Struct, frozen=True):
@@ -182,7 +195,7 @@ def _measured(
     """The registers of what came out, and the SHA-256 of the file.
 
     Raises:
-        UncheckedError: it is no image.
+        UncheckedError: it is no image, or does not say registers of the platform.
     """
     import hashlib
 
@@ -192,12 +205,35 @@ def _measured(
         if release.platform == ARTIFACT:
             digest = hashlib.file_digest(made, "sha256").hexdigest()
             return {"digest": f"sha256:{digest}"}, digest
+        if release.platform in _PRINTED:
+            data = made.read(MOST + 1)
+            return _printed(release.platform, data), sha256(data).hex()
         try:
             image = images.measured(made, str(file), session.output)
         except (MalformedError, VerificationError) as error:
             message = f"what the command made is no image: {error}"
             raise UncheckedError(message) from error
     return dict(image.registers), image.sha256
+
+
+def _printed(platform: str, data: bytes) -> dict[str, str]:
+    """The registers that a file says, without who signed it: that is not the build's.
+
+    Raises:
+        UncheckedError: it is too large, of no form, or of another platform.
+    """
+    if len(data) > MOST:
+        message = f"what the command made has more than {MOST} bytes: no registers"
+        raise UncheckedError(message)
+    try:
+        build = check_build(collect(parse_pairs(data)))
+    except MalformedError as error:
+        message = f"what the command made says no registers: {error}"
+        raise UncheckedError(message) from error
+    if build.platform != platform:
+        message = f"what the command made is of {build.platform}, want {platform}"
+        raise UncheckedError(message)
+    return {name: d for name, d in build.registers.items() if name != MRSIGNER}
 
 
 # --- what came of it -----------------------------------------------------------------
@@ -250,7 +286,8 @@ def _tell_same(session: Session, work: Work, one: _Found) -> None:
     _, release = subject(work)
     commit = one.built.checkout.commit[:12]
     session.output.remark(f"commit {commit} builds to what was released")
-    if release.image is not None and release.image.sha256 != one.sha256:
+    image = None if release.platform in _PRINTED else release.image
+    if image is not None and image.sha256 != one.sha256:
         session.output.remark(
             "the file is not the one that the release names: it differs in what no"
             " register covers (pcrlog diff tells)"

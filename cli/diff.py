@@ -62,7 +62,7 @@ def _side(stack: ExitStack, session: Session, path: str) -> "Side | dict[str, st
     """An image with its open file, or registers."""
     if not images.is_image(path):
         try:
-            return collect(parse_pairs(files.read(path, MOST)))
+            return collect(parse_pairs(files.read(path, MOST))).registers
         except MalformedError as error:
             message = f"{path} is neither an image nor a file of registers: {error}"
             raise UsageError(message) from error

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cli import files
 from cli.logs import log_of, reach
 from cli.options import LogOptions, json_option, load_policy, read_options, takes
 from cli.output import GOOD, WARN, Row, fact
-from cli.released import PLATFORM, Asked, Standing, each, said_in, standing, stands
+from cli.released import Asked, Standing, each, said_in, standing, stands
 from cli.session import Session
 from pcrlog import limits
 from pcrlog.bundle import Bundle
@@ -44,7 +44,7 @@ class _Export(LogOptions, frozen=True, kw_only=True):
 
 
 class LeftOut(Struct, frozen=True):
-    """A release that is not handed on, and why."""
+    """A release that is not handed on, and why: by the policy, or by the form."""
 
     version: str
     index: int
@@ -80,8 +80,9 @@ class Exported(Struct, frozen=True):
 def export_command(session: Session, options: _Export) -> None:
     """Hand accepted releases to other verifiers.
 
-    Those of PRODUCT that the policy accepts now, document aside; what is left out is
-    told. Nothing is written if there is none (4), or if an answer is missing (3).
+    Those of PRODUCT that the policy accepts now, document aside; what the policy or the
+    form leaves out is told. Nothing is written if there is none (4), or if an answer is
+    missing (3).
     """
     if options.form is None:
         message = "in which form? --jsonl, --rvps or --corim"
@@ -93,22 +94,21 @@ def export_command(session: Session, options: _Export) -> None:
     policy = load_policy(options.policy)
     policy.product(options.product)
     told, log = _told(session, options, policy)
+    left_out = [
+        LeftOut(one.version, one.index, one.why) for one in told if not one.accepted
+    ]
     accepted = [one for one in told if one.accepted]
     if not accepted:
-        reasons = "; ".join(f"{one.version}: {one.why}" for one in told[:3])
-        reasons = reasons or f"there is none on {PLATFORM}"
-        message = (
-            f"no release of {options.product} is accepted now ({reasons}): take"
-            " what was exported before out of use"
-        )
-        raise VerificationError(message)
+        platforms = Asked(policy, options.product, session.now).platforms
+        raise _nothing(options.product, left_out, platforms)
     feed = _feed(policy, log, options.product, accepted)
+    feed, others = _limited(options.form, feed)
+    left_out += others
+    if not feed.releases:
+        raise _nothing(options.product, left_out, ())
     data = _encode(options.form, feed)
     if target is not None:
         files.write_new(target, data, force=options.force)
-    left_out = tuple(
-        LeftOut(one.version, one.index, one.why) for one in told if not one.accepted
-    )
     if target is None:
         for one in left_out:
             session.output.remark(f"left out: {one.version}: {one.why}")
@@ -117,10 +117,31 @@ def export_command(session: Session, options: _Export) -> None:
     exported = Exported(
         *(target, options.form, options.product),
         tuple(one.version for one in feed.releases),
-        left_out,
+        tuple(left_out),
         format_time(feed.until),
     )
     session.output.result(exported, _rows(exported))
+
+
+def _nothing(
+    product: str, left_out: Sequence[LeftOut], platforms: Sequence[str]
+) -> VerificationError:
+    reasons = "; ".join(f"{one.version}: {one.why}" for one in left_out[:3])
+    reasons = reasons or f"there is none on {' or '.join(platforms) or 'any machine'}"
+    message = (
+        f"no release of {product} is accepted now ({reasons}): take what was exported"
+        " before out of use"
+    )
+    return VerificationError(message)
+
+
+def _limited(form: str, feed: "Feed") -> tuple["Feed", list[LeftOut]]:
+    """The feed with what its form can say, and what that leaves out."""
+    from workbench.feed import kept
+
+    releases, others = kept(form, feed.releases)
+    left_out = [LeftOut(one.version, one.index, why) for one, why in others]
+    return structs.replace(feed, releases=releases), left_out
 
 
 def _encode(form: str, feed: "Feed") -> bytes:
@@ -175,7 +196,7 @@ def _of_bundle(
     found: list[Standing] = []
     unchecked: list[str] = []
     asked = Asked(policy, options.product, session.now)
-    for entry, release in each(releases):
+    for entry, release in each(releases, asked.platforms):
         one, unmade = stands(asked, entry, release, data)
         found.append(one)
         unchecked += [one.why] if unmade else []
@@ -212,6 +233,7 @@ def _feed(
                 registers=one.registers,
                 index=one.report.links[1].evidence[0].index,
                 links={link.number: link.status for link in one.report.links[1:]},
+                numbers=one.numbers,
             )
             for one in accepted
         ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from cli.output import BAD, DIM, GOOD, PLAIN, STRONG, WARN, Row, blank, say
 from pcrlog.encoding import format_time
-from pcrlog.verification.checks import LINK_1, NOT_REACHED, Check
+from pcrlog.verification.checks import NOT_REACHED, OF_COLLATERAL, Check
 from pcrlog.verification.components import NUMBERS, name_of
 from pcrlog.verification.ground import facts_of
 from pcrlog.verification.links import ORDER
@@ -21,6 +21,10 @@ MARKS = {
 _VERDICTS = {"verified": GOOD, "unchecked": "bold yellow", "refuted": BAD}
 OTHER_KEY = "another key"
 """How check `channel` begins to say that the document names somebody else's key."""
+TIMELESS = "it names no time"
+"""How check `document.time` begins to say that the document cannot tell its age."""
+_OF_LINK_1 = ("document.", "channel")
+"""How names of checks begin that decide on link 1, a platform's own among them."""
 _MOST_CHECKS = 6
 _MOST_COMPONENTS = 8
 _LONG_HEX = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{24,}\b")
@@ -151,7 +155,7 @@ def _why_unchecked(report: Report) -> str:
         for check in report.checks
         if check.required
         and check.status == "unchecked"
-        and check.id in (*LINK_1, "channel")
+        and check.id.startswith(_OF_LINK_1)
     ]
     if not unmade:
         return "an archived document says nothing of now"
@@ -214,10 +218,17 @@ def _following(report: Report) -> Iterator[Row]:
 def _advice(check: Check) -> str:
     if check.id == "channel" and check.found.startswith(OTHER_KEY):
         return "do not send it anything: somebody may stand between you and the enclave"
+    if check.id == "document.time" and check.found.startswith(TIMELESS):
+        return _ADVICE["document.nonce"]
     return _ADVICE.get(check.id, "")
 
 
 _ADVICE = {
+    **dict.fromkeys(
+        OF_COLLATERAL,
+        "get what the maker says of its machines now: --collateral FILE, or name a"
+        " service in the policy (pccs)",
+    ),
     "policy.valid": "get a newer policy from whoever gave you this one (pcrlog policy"
     " update, if it names who may sign the next)",
     "document.time": "set this machine's clock, and ask again",

@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 
 from cli import files
+from cli.attested import trust_of
 from cli.logs import reach
 from cli.options import (
     LogOptions,
@@ -22,7 +23,6 @@ from cli.output import DIM, STRONG, WARN, Row, say
 from cli.session import Session
 from cli.speaking import title
 from pcrlog import attestation, limits
-from pcrlog.attestation import roots
 from pcrlog.entry import Entry
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.index_keys import of_identity, of_measurement, of_product
@@ -86,11 +86,11 @@ def identify_command(session: Session, options: _Identify) -> None:
     age, and not what speaks against the releases that are found.
     """
     raw = files.read(options.document, 2 * limits.ATTESTATION + limits.SPKI)
-    document = _genuine(raw, options.policy)
+    document = _genuine(raw, options.policy, session.now)
     identity = PLATFORMS[document.platform].identity
     [measurement, *_] = spell(identity, document.registers)
     if document.debug:
-        session.output.remark("it ran in debug mode: its memory was open to its host")
+        session.output.remark(document.debug)
     _show(session, options, of_measurement(document.platform, measurement))
 
 
@@ -109,18 +109,12 @@ def _key(options: _Lookup) -> str:
         raise UsageError(str(error)) from error
 
 
-def _genuine(raw: bytes, policy_file: str | None) -> attestation.Document:
-    platform = attestation.platform("aws-nitro")
-    trusted = ["builtin"]
-    if policy_file is not None:
-        rules = load_policy(policy_file).platforms.get(platform.name)
-        trusted = list(rules.roots) if rules else trusted
-    ders: list[bytes] = []
-    for root in trusted:
-        known = roots.builtin(platform.name) if root == "builtin" else ()
-        ders += known or [roots.from_pem(root)]
+def _genuine(raw: bytes, policy_file: str | None, now: int) -> attestation.Document:
     data = attestation.decode_input(raw)
-    return platform.parse(data).verify_signature().verify_chain(ders)
+    platform, _ = attestation.recognise(data)
+    policy = None if policy_file is None else load_policy(policy_file)
+    trust = trust_of(platform.name, policy, now, None)
+    return attestation.genuine(platform.name, data, trust)[0]
 
 
 def _show(session: Session, options: LogOptions, key: str) -> None:

@@ -34,6 +34,10 @@ COMMANDS = {
     "lookup": ("cli.lookup", "List releases or identities, with the index's proof."),
     "show": ("cli.show", "Show an entry of the log, proven to be in it."),
     "ready": ("cli.ready", "Would this policy accept these registers now?"),
+    "show-attestation": (
+        "cli.show_attestation",
+        "Print what an attestation document claims.",
+    ),
     "queue": ("cli.queued", "List releases that nobody has audited yet, oldest first."),
     "bundle": ("cli.bundle", "Fetch what verifying offline needs, in one file."),
     "staple": ("cli.staple", "Keep a fresh bundle beside an attestation endpoint."),
@@ -87,7 +91,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(
+            module, f"{cmd_name.replace('-', '_')}_command"
+        )
         return command
 
     def shell_complete(

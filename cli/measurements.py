@@ -1,18 +1,26 @@
-"""Registers, from a file of a build and from options, into one checked set.
+"""Registers and numbers, from a file of a build and from options, into one checked set.
 
-Which forms a file may have, `pcrlog.published` says; an image itself is measured.
+Which forms a file may have, `pcrlog.published` says; an image itself is measured. Of
+which platform it is, the registers tell.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from cli import files, images
 from pcrlog.errors import MalformedError, UsageError
-from pcrlog.measurement import PLATFORMS, check_registers
-from pcrlog.published import ARTIFACT, MOST, NITRO, collect, parse_pairs
+from pcrlog.published import (
+    ARTIFACT,
+    MOST,
+    NUMBERS,
+    Build,
+    check_build,
+    collect,
+    parse_pairs,
+)
 
-_NUMBER = re.compile(r"(?:PCR)?([0-9]{1,2})", re.IGNORECASE)
+_PCR = re.compile(r"[0-9]{1,2}")
 
 
 class Named(Protocol):
@@ -25,7 +33,7 @@ class Named(Protocol):
 
     @property
     def pcrs(self) -> tuple[str, ...]:
-        """`N=HEX` each."""
+        """`N=HEX`, or `NAME=HEX`, each."""
         ...
 
     @property
@@ -40,54 +48,74 @@ def measured(options: Named) -> dict[str, str]:
     Raises:
         UsageError: not of one of the forms, or not those of an enclave image.
     """
-    pairs = [] if options.measurements is None else list(_read(options.measurements))
-    pairs += [_option(text) for text in options.pcrs]
-    if options.artifact is not None:
-        if pairs:
-            message = "--artifact stands alone: a file has a digest and no registers"
-            raise UsageError(message)
-        return _artifact(options.artifact)
-    try:
-        registers = collect(pairs)
-    except MalformedError as error:
-        raise UsageError(str(error)) from error
-    if registers:
-        _check(NITRO, registers)
-    return dict(sorted(registers.items()))
+    build = _build(options, ())
+    return {} if build is None else build.registers
 
 
 def wanted(options: Named) -> dict[str, str]:
     """The same, where there have to be some."""
-    registers = measured(options)
-    if not registers:
-        message = "which registers? --measurements build.json, or --pcr 0=HEX …"
+    return wanted_build(options).registers
+
+
+def wanted_build(options: Named, numbers: Iterable[str] = ()) -> Build:
+    """The build that the options name: registers, and numbers where it has them.
+
+    Args:
+        options: of a command.
+        numbers: `NAME=N` each, beside those of the file.
+
+    Raises:
+        UsageError: they name none, or it is not of one of the forms.
+    """
+    build = _build(options, numbers)
+    if build is None:
+        message = (
+            "which registers? --measurements build.json, or --pcr 0=HEX …, or"
+            " --register MRENCLAVE=HEX"
+        )
         raise UsageError(message)
-    return registers
+    return build
 
 
-def _artifact(text: str) -> dict[str, str]:
-    digest = text.removeprefix("sha256:") if text.startswith("sha256:") else None
-    if digest is None:
-        digest, _ = files.digest(text)
-    registers = {"digest": f"sha256:{digest}"}
-    _check(ARTIFACT, registers)
-    return registers
-
-
-def _check(platform: str, registers: Mapping[str, str]) -> None:
+def _build(options: Named, numbers: Iterable[str]) -> Build | None:
+    pairs = [] if options.measurements is None else list(_read(options.measurements))
+    pairs += [_option(text) for text in options.pcrs]
+    counts = [_number(text) for text in numbers]
+    if options.artifact is not None and (pairs or counts):
+        message = "--artifact stands alone: a file has a digest and no registers"
+        raise UsageError(message)
     try:
-        check_registers(PLATFORMS[platform], registers)
+        if options.artifact is not None:
+            build = Build(ARTIFACT, {"digest": _digest(options.artifact)})
+        elif pairs:
+            build = collect([*pairs, *counts])
+        else:
+            return None
+        registers = dict(sorted(check_build(build).registers.items()))
     except MalformedError as error:
         raise UsageError(str(error)) from error
+    return Build(build.platform, registers, build.numbers)
+
+
+def _digest(text: str) -> str:
+    """`sha256:HEX`, given so or of a file."""
+    return text if text.startswith("sha256:") else f"sha256:{files.digest(text)[0]}"
 
 
 def _option(text: str) -> tuple[str, str]:
-    number, _, value = text.partition("=")
-    match = _NUMBER.fullmatch(number)
-    if match is None:
-        message = f"--pcr: expected 0=HEX, got {text[:40]!r}"
+    name, mark, value = text.partition("=")
+    if not mark or not name or name.upper() in NUMBERS:
+        message = f"--register: expected 0=HEX or MRENCLAVE=HEX, got {text[:40]!r}"
         raise UsageError(message)
-    return f"PCR{match[1]}", value
+    return f"PCR{name}" if _PCR.fullmatch(name) else name, value
+
+
+def _number(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or name.upper() not in NUMBERS:
+        message = f"--number: expected ISVSVN=2, or ISVPRODID, got {text[:40]!r}"
+        raise UsageError(message)
+    return name, value
 
 
 def _read(file: str) -> list[tuple[str, str]]:

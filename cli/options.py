@@ -150,10 +150,11 @@ measured_options = both(
     ),
     click.option(
         "--pcr",
+        "--register",
         "pcrs",
         metavar="N=HEX",
         multiple=True,
-        help="A register; more than once for more.",
+        help="A register, by number or name (MRENCLAVE=HEX); once for each.",
     ),
     click.option(
         "--artifact",

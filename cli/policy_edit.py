@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pcrlog.attestation import ATTESTING
 from pcrlog.encoding import encode_base64
 from pcrlog.errors import UsageError
 from pcrlog.policy import Policy, Quorum
 from pcrlog.predicates import NAME
 from pcrlog.statement import SCOPES
 
-_ATTESTING = ("aws-nitro",)
 _KEYID = re.compile(r"[0-9a-f]{64}")
 _LOG = re.compile(rb"(?m)^[ \t]*\[\[[ \t]*log[ \t]*\]\]")
 _SUCCESSOR = re.compile(
@@ -200,7 +200,7 @@ def _tables(data: bytes) -> dict[str, Table]:
 
 
 def _platforms(policy: Policy) -> list[str]:
-    attesting = [name for name in policy.platforms if name in _ATTESTING]
+    attesting = [name for name in policy.platforms if name in ATTESTING]
     return attesting or list(policy.platforms)
 
 

@@ -21,7 +21,7 @@ from cli.policy_edit import Demands, with_demands
 from cli.policy_text import lint
 from pcrlog.encoding import format_time
 from pcrlog.errors import UsageError
-from pcrlog.policy import Auditor, Log, Policy, Quorum
+from pcrlog.policy import Auditor, Log, PlatformRules, Policy, Quorum
 
 LEVELS = ("basic", "reviewed", "strict")
 
@@ -83,13 +83,41 @@ _ABLE = {
     "strict": {"reproduction": 2, "source-review": 1, "controls-review": 1},
 }
 """How many auditors each scope needs at least."""
+_BEST = ("UpToDate",)
+
+
+class Machines(Struct, frozen=True):
+    """Machines of a platform: their roots, who operates them, what is known of them.
+
+    `pccs` is where their maker's word is had. `tcb` and `advisories` are what that word
+    may be, ascending; () where it is the least that there is: up to date, and nothing
+    known.
+    """
+
+    roots: tuple[str, ...]
+    operator: str | None
+    pccs: str | None = None
+    tcb: tuple[str, ...] = ()
+    advisories: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rules: PlatformRules) -> "Machines":
+        """What a policy says of them."""
+        tcb = tuple(sorted(rules.tcb))
+        return cls(
+            rules.roots,
+            rules.operator,
+            rules.pccs,
+            () if tcb == _BEST else tcb,
+            tuple(sorted(set(rules.advisories))),
+        )
 
 
 class Facts(Struct, frozen=True):
-    """Whom to trust: the rest is the level's. `platforms`: roots, who operates it."""
+    """Whom to trust: the rest is the level's."""
 
     log: Log
-    platforms: Mapping[str, tuple[tuple[str, ...], str | None]]
+    platforms: Mapping[str, Machines]
     product: str
     auditors: tuple[Auditor, ...]
     pins: Mapping[str, tuple[str, ...]]
@@ -108,12 +136,24 @@ def write(level: str, facts: Facts, now: int) -> bytes:
         if able < least:
             message = f"{level} needs {least} for {scope}: --auditor NAME:{scope}"
             raise UsageError(message)
+    _check_machines(level, facts)
     text = _text(level, facts)
     for one in lint(Policy.parse(text), now):
         if one.kind == "problem" or level == "strict":
             message = f"{level}: {one.where}: {one.text}"
             raise UsageError(message)
     return text
+
+
+def _check_machines(level: str, facts: Facts) -> None:
+    for name, machines in facts.platforms.items():
+        known = (*machines.tcb, *machines.advisories)
+        if level == "strict" and known:
+            message = (
+                f"strict takes machines of {name} that are up to date, with nothing"
+                f" known against them; the policy takes {', '.join(known)}"
+            )
+            raise UsageError(message)
 
 
 def level_of(data: bytes) -> str | None:
@@ -154,9 +194,8 @@ def facts_of(policy: Policy, log: Log, product: str, demands: Demands) -> Facts:
     )
 
 
-def _platforms(policy: Policy) -> dict[str, tuple[tuple[str, ...], str | None]]:
-    found = policy.platforms.items()
-    return {name: (rules.roots, rules.operator) for name, rules in found}
+def _platforms(policy: Policy) -> dict[str, Machines]:
+    return {name: Machines.of(rules) for name, rules in policy.platforms.items()}
 
 
 def _text(level: str, facts: Facts) -> bytes:
@@ -172,14 +211,28 @@ def _text(level: str, facts: Facts) -> bytes:
         witnesses=_quorum(log.witnesses),
         index_monitors=_quorum(log.index_monitors),
     )
-    for name, (roots, operator) in sorted(facts.platforms.items()):
-        text += _PLATFORM.format(name=name, roots=json.dumps(list(roots)))
-        if operator is not None:
-            text += f"operator = {json.dumps(operator)}\n"
+    for name, machines in sorted(facts.platforms.items()):
+        text += _PLATFORM.format(name=name, roots=json.dumps(list(machines.roots)))
+        text += _of_machines(level, machines)
     platforms = json.dumps(sorted(facts.platforms))
     product = json.dumps(facts.product)
     text += _PRODUCT.format(product=product, platforms=platforms)
     return (text + _DEMANDS[level] + _own(facts)).encode()
+
+
+def _of_machines(level: str, machines: Machines) -> str:
+    """What a platform's table says that not all do."""
+    text = ""
+    if machines.operator is not None:
+        text += f"operator = {json.dumps(machines.operator)}\n"
+    if machines.pccs is not None:
+        text += f"pccs = {json.dumps(machines.pccs)}\n"
+    for name in ("tcb", "advisories"):
+        accepted = getattr(machines, name)
+        # Of strict there is none with such a line, so no text with one is strict.
+        if accepted and level != "strict":
+            text += f"{name} = {json.dumps(list(accepted))}\n"
+    return text
 
 
 def _own(facts: Facts) -> str:

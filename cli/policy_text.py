@@ -5,11 +5,14 @@ what they trust. `lint` names what can never be met, and what an attacker would 
 """
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from pcrlog.attestation.roots import from_pem
 from pcrlog.encoding import format_time, sha256
+from pcrlog.measurement import PLATFORMS, Ground
 from pcrlog.policy import Log, PlatformRules, Policy, Product, Quorum, Successor
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
 from pcrlog.verification.ground import facts_of, infrastructure
@@ -19,6 +22,8 @@ _SOON = 30 * 86_400
 _LONG = 7 * 86_400
 _SCOPES = {3: REPRODUCTION, 4: SOURCE_REVIEW, 5: REPRODUCTION, 7: CONTROLS_REVIEW}
 """What an auditor must do for a link."""
+_TIMELESS = ("intel-sgx",)
+"""Platforms whose documents do not say when they were made."""
 
 
 class Finding(Struct, frozen=True):
@@ -100,13 +105,46 @@ def _platform(name: str, rules: PlatformRules) -> Iterator[str]:
     for root in rules.roots:
         if root != "builtin":
             yield f"the sha256 of that root is {sha256(from_pem(root)).hex()}"
-    nonce = "holds our nonce" if rules.nonce_required else "need not hold our nonce"
-    yield f"a document is at most {_span(rules.max_age)} old and {nonce}"
+    yield _age(name, rules)
+    if PLATFORMS[name].checks:
+        yield from _machines(name, rules)
     facts = facts_of(name)
     if facts is not None and facts.alone:
         yield f"the machines are run by {facts.called}, who makes the hardware"
     else:
         yield f"the machines are run by {rules.operator or 'somebody unknown'}"
+
+
+def _age(name: str, rules: PlatformRules) -> str:
+    nonce = "holds our nonce" if rules.nonce_required else "need not hold our nonce"
+    if name not in _TIMELESS:
+        return f"a document is at most {_span(rules.max_age)} old and {nonce}"
+    if rules.nonce_required:
+        return f"a document names no time and {nonce}: it was made after we asked"
+    return f"a document names no time and {nonce}: it may be of any age"
+
+
+def _machines(name: str, rules: PlatformRules) -> Iterator[str]:
+    """What its maker may say of a machine."""
+    facts = facts_of(name)
+    maker = facts.called if facts else "its maker"
+    yield f"accepts a machine that {maker} calls {' or '.join(rules.tcb)}, no other"
+    known = ", ".join(rules.advisories)
+    if known:
+        yield f"with no advisory of {maker} open but {known}"
+    else:
+        yield f"with no advisory of {maker} open"
+    if rules.collateral_required:
+        yield f"what {maker} says of the machine (collateral) has to be there"
+    else:
+        yield (
+            f"what {maker} says of the machine (collateral) may be lacking: then nobody"
+            " knows its state"
+        )
+    if rules.pccs is not None:
+        yield f"it is asked for at {rules.pccs}, which is believed in nothing"
+    else:
+        yield "it is given by whoever verifies (--collateral): nobody is asked for it"
 
 
 def _product(name: str, product: Product) -> Iterator[str]:
@@ -213,14 +251,62 @@ def _lint_platform(name: str, rules: PlatformRules) -> Iterator[Finding]:
             where, "a root of its own: right for a test, or for another partition"
         )
     if not rules.nonce_required:
-        yield _weak(where, "no nonce: an answer given to somebody else will do")
+        old = ", and of any age: no document says when it was made"
+        old = old if name in _TIMELESS else ""
+        yield _weak(where, f"no nonce: an answer given to somebody else will do{old}")
+    if PLATFORMS[name].checks:
+        yield from _lint_machines(where, rules)
     facts = facts_of(name)
     if facts is None or not facts.alone:
-        if rules.operator is None:
-            yield _weak(where, "operator: say who runs the machines")
+        yield from _lint_operator(where, rules, facts)
     elif rules.operator not in (None, facts.maker):
         text = f"operator: {facts.called} runs all of them, whatever it says"
         yield _weak(where, text)
+
+
+def _lint_machines(where: str, rules: PlatformRules) -> Iterator[Finding]:
+    """What of a machine's state a policy puts up with, and whom it asks."""
+    if not rules.collateral_required:
+        text = "collateral optional: a machine with known holes would do"
+        yield _weak(where, text)
+    old = [status for status in rules.tcb if status.startswith("OutOfDate")]
+    if old:
+        text = f"tcb: {', '.join(old)}: a machine whose known holes are not mended"
+        yield _weak(where, text)
+    loose = [one for one in rules.tcb if one not in ("UpToDate", *old)]
+    if loose:
+        text = f"tcb: {', '.join(loose)}: only the code itself can make up for that"
+        yield _weak(where, text)
+    if rules.pccs is not None and not _askable(rules.pccs):
+        text = f"pccs: {rules.pccs} is never asked: https://…, or this machine's own"
+        yield _problem(where, text)
+
+
+def _askable(url: str) -> bool:
+    """Whether a service is asked: plain http is for this machine alone."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+        if parts.query or parts.scheme == "https" or host == "localhost":
+            return bool(host) and not parts.query
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _lint_operator(
+    where: str, rules: PlatformRules, facts: Ground | None
+) -> Iterator[Finding]:
+    """Who runs machines that others than their maker may run."""
+    named = (rules.operator or "").strip()
+    if not named:
+        yield _weak(where, "operator: say who runs the machines")
+    elif facts is not None and named.casefold() == facts.maker:
+        yield _weak(where, _one_company(facts))
+
+
+def _one_company(facts: Ground) -> str:
+    return f"operator: {facts.called} makes the hardware, and would run it too"
 
 
 def _lint_ground(name: str, product: Product, policy: Policy) -> Iterator[Finding]:
@@ -250,6 +336,10 @@ def _lint_product(name: str, product: Product) -> Iterator[Finding]:
             yield _problem(where, text)
     if provider in {one.name for one in product.auditors}:
         yield _problem(where, f"{provider} is its own auditor: that counts for nothing")
+    for facts in filter(None, map(facts_of, product.platforms)):
+        named = (product.operator or "").strip().casefold()
+        if named == facts.maker and not facts.alone:
+            yield _weak(where, _one_company(facts))
     yield from _lint_demands(where, provider, product)
 
 

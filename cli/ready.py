@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import click
 
 from cli.ladder import check_row, ladder, told_of
-from cli.logs import Access, measurements_of, platform_of, reach
+from cli.logs import Access, measurements_of, reach
 from cli.looking import look
-from cli.measurements import wanted
+from cli.measurements import wanted_build
 from cli.options import (
     LogOptions,
     duration,
@@ -29,6 +29,7 @@ from cli.readiness import Ready, judge
 from cli.session import Session
 from pcrlog.errors import UncheckedError, UsageError
 from pcrlog.measurement import Registers
+from pcrlog.published import Build
 from pcrlog.verification import foresee
 
 _PAUSE = 10
@@ -71,13 +72,14 @@ def ready_command(session: Session, options: _Ready) -> int:
     if options.policy is None:
         message = "which policy? --policy FILE (or PCRLOG_POLICY)"
         raise UsageError(message)
-    registers = wanted(options)
+    build = wanted_build(options)
+    registers = build.registers
     begun = time.monotonic()
     ends = begun + _patience(options.wait)
     while True:
         access = reach(session, options)
         access.rules.product(options.product)
-        found = _ask(session, access, options.product, registers, ends=ends)
+        found = _ask(session, access, options.product, build, ends=ends)
         rest = ends - time.monotonic()
         if found is not None and (
             found.ready
@@ -117,23 +119,24 @@ def _in_vain(access: Access, found: Ready, registers: Registers, *, now: int) ->
 
 
 def _ask(
-    session: Session, access: Access, product: str, registers: Registers, *, ends: float
+    session: Session, access: Access, product: str, build: Build, *, ends: float
 ) -> Ready | None:
     """What the log says now; None if it does not, and there is time to ask again."""
     try:
         with session.output.progress(f"asking {access.client.url}"):
-            data = access.fetch(product, measurements_of(registers))
+            data = access.fetch(product, measurements_of(build.registers))
     except UncheckedError:
         if time.monotonic() >= ends:
             raise
         return None
     report = foresee(
-        registers,
+        build.registers,
         data,
         access.rules,
         product=product,
-        platform=platform_of(registers),
+        platform=build.platform,
         now=session.now,
+        numbers=build.numbers or None,
     )
     return judge(report, access.rules.product(product).links)
 

@@ -14,7 +14,7 @@ import msgspec
 from cli import release_provenance, signers
 from cli.logs import Access, reach
 from cli.looking import Found, look
-from cli.measurements import wanted
+from cli.measurements import wanted_build
 from cli.options import (
     json_option,
     measured_options,
@@ -44,6 +44,13 @@ _RECIPE = 1_048_576
 @click.option("--version", required=True, help="Which version.")
 @click.option("--variant", help="Which of several builds of a version, such as x86_64.")
 @measured_options
+@click.option(
+    "--number",
+    "numbers",
+    metavar="NAME=N",
+    multiple=True,
+    help="A number that the document has to have: ISVSVN=2 (SGX); once for each.",
+)
 @click.option("--source", metavar="URI", help="Where the source is; with --commit.")
 @click.option("--commit", metavar="HEX", help="The commit that was built.")
 @click.option(
@@ -104,7 +111,8 @@ def release_command(session: Session, options: ReleaseOptions) -> int:
 
     The product's first part is who speaks. Doing it again changes nothing.
     """
-    registers = wanted(options)
+    build = wanted_build(options, options.numbers)
+    registers = build.registers
     if options.from_git is not None or options.remote is not None:
         from cli import from_git
 
@@ -115,7 +123,7 @@ def release_command(session: Session, options: ReleaseOptions) -> int:
         file = release_provenance.file_of(options)
         options = msgspec.structs.replace(options, image=file)
     access = reach(session, options)
-    statement = statement_of(access, options, registers, session.now, provenance)
+    statement = statement_of(access, options, build, session.now, provenance)
     with session.output.progress(f"asking {access.client.url}"):
         found = look(access, options.product, registers, session.now)
     condemned = found.condemned

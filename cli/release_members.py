@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 from cli import files
-from cli.logs import Access, platform_of
+from cli.logs import Access
 from cli.options import SpeakOptions, moment
 from cli.speaking import common, compose
 from pcrlog.errors import UsageError
-from pcrlog.measurement import Registers
 from pcrlog.predicates import (
     Binding,
     Build,
@@ -20,6 +19,7 @@ from pcrlog.predicates import (
     Release,
     Source,
 )
+from pcrlog.published import Build as Built
 from pcrlog.statement import Statement
 from pcrlog.transport import fetch_file
 
@@ -36,6 +36,7 @@ class ReleaseOptions(SpeakOptions, frozen=True, kw_only=True):
     measurements: str | None
     pcrs: tuple[str, ...]
     artifact: str | None
+    numbers: tuple[str, ...]
     source: str | None
     commit: str | None
     recipe: str | None
@@ -60,7 +61,7 @@ class ReleaseOptions(SpeakOptions, frozen=True, kw_only=True):
 def statement_of(
     access: Access,
     options: ReleaseOptions,
-    registers: Registers,
+    built: Built,
     now: int,
     provenance: Reference | None,
 ) -> Statement:
@@ -81,7 +82,7 @@ def statement_of(
     references = sorted(filter(None, listed), key=Reference.order)
     issuer = options.name or options.product.partition("/")[0]
     predicate = Release(
-        **common(access, issuer, now, platform_of(registers)),  # type: ignore[arg-type] # a dict of members
+        **common(access, issuer, now, built.platform),  # type: ignore[arg-type] # a dict of members
         product=options.product,
         version=options.version,
         variant=options.variant,
@@ -93,8 +94,9 @@ def statement_of(
         controls=tuple(controls) if controls or options.no_controls else None,
         binding=_binding(options.binding),
         references=tuple(references) or None,
+        numbers=built.numbers or None,
     )
-    return compose(predicate, registers)
+    return compose(predicate, built.registers)
 
 
 def _source(options: ReleaseOptions) -> Source | None:

@@ -29,6 +29,7 @@ from pcrlog.verification import Report
 
 _NAMES = {"run": "run.json", "policy": "policy.toml", "document": "document"}
 _NAMES |= {"bundle": "bundle.pcrbundle", "report": "report.json"}
+_NAMES |= {"collateral": "collateral.json"}
 
 
 class _Verify(Struct, frozen=True):
@@ -215,6 +216,10 @@ def extract(session: Session, options: _Extract) -> None:
     run = filed.run
     time = format_time(run.now if run.at is None else run.at)
     command = f"pcrlog verify --policy POLICY --product {run.product}"
+    if filed.parts.collateral is not None:
+        command += f" --collateral {folder / 'collateral.json'}"
+    if isinstance(run.platform, str):
+        command += f" --platform {run.platform}"
     session.output.result(
         Extracted(options.file, tuple(paths)),
         [

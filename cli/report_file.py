@@ -2,6 +2,7 @@
 
     <pre id="part-run">       how `verify` was called, as canonical JSON
     <pre id="part-policy">    the policy, <pre id="part-document"> the document,
+    <pre id="part-collateral">  what the maker publishes of its machines, if given
     <pre id="part-bundle">    the log's answers, if there were any: as they were
     <pre id="part-report">    what came out, `pcrlog-report/v1`
 
@@ -16,15 +17,15 @@ from typing import Any
 from msgspec import Struct, json
 
 from cli.report_page import render
-from cli.report_parts import NAMES, Parts, Run, Told
+from cli.report_parts import NAMES, OPTIONAL, Parts, Run, Told
 from pcrlog.encoding import decode_base64, decode_json
 from pcrlog.errors import MalformedError, UsageError
-from pcrlog.online import with_channel
+from pcrlog.online import on_platform, with_channel
 from pcrlog.policy import Policy
 from pcrlog.verification import Memory, Report, verify
 
 LARGEST = 4 * 1024 * 1024
-"""Bytes; the parts have 1.5 MiB at most, and grow by a third."""
+"""Bytes; the parts have 1.75 MiB at most, and grow by a third."""
 
 
 class Filed(Struct, frozen=True):
@@ -40,7 +41,8 @@ class Filed(Struct, frozen=True):
         """What `verify` says of the same, under this policy, or as of another time.
 
         Raises:
-            UsageError: the policy does not name the product.
+            UsageError: the policy does not name the product, or not on the platform
+                that the command asked for.
         """
         run, seen = self.run, self.run.memory
         binding, memory = None, None
@@ -51,14 +53,22 @@ class Filed(Struct, frozen=True):
         return verify(
             self.parts.document,
             self.parts.bundle,
-            with_channel(policy, run.product) if run.channel else policy,
+            _demands(run, policy),
             product=run.product,
             now=run.now,
             at=run.at if at is None else at,
             nonce=None if run.nonce is None else bytes.fromhex(run.nonce),
             binding=binding,
             memory=memory,
+            collateral=self.parts.collateral,
         )
+
+
+def _demands(run: Run, policy: Policy) -> Policy:
+    """The policy, with what the command demanded besides."""
+    if isinstance(run.platform, str):
+        policy = on_platform(policy, run.product, run.platform)
+    return with_channel(policy, run.product) if run.channel else policy
 
 
 def read(data: bytes) -> Filed:
@@ -71,15 +81,16 @@ def read(data: bytes) -> Filed:
         message = f"report file has {len(data)} bytes, at most {LARGEST}"
         raise MalformedError(message)
     found = {name: _part(data, name) for name in NAMES}
-    missing = [name for name in NAMES if found[name] is None and name != "bundle"]
+    needed = (name for name in NAMES if name not in OPTIONAL)
+    missing = [name for name in needed if found[name] is None]
     if missing:
         message = f"expected what `verify --report` writes; it has no {missing[0]}"
         raise MalformedError(message)
-    parts = Parts(*(found[name] for name in NAMES))  # type: ignore[arg-type] # as above
+    parts = Parts(**found)  # type: ignore[arg-type] # as above
     try:
         run = decode_json(parts.run, Run, ascii_only=False)
         policy = Policy.parse(parts.policy)
-        policy.product(run.product)
+        _demands(run, policy).product(run.product)
         told = Told.parse(parts.report)
         _require_hex(run)
         return Filed(parts, run, policy, told, render(parts) == data)

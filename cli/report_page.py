@@ -114,6 +114,8 @@ def _head(run: Run, report: Told) -> Iterator[str]:
     asked = f"Asked on {_when(run.now)}"
     if run.at is not None:
         asked += f", as of {_when(run.at)}"
+    if isinstance(run.platform, str):
+        asked += f", on {run.platform}"
     yield f'<header class="{report.verdict}">'
     yield f'<p class="asked">Is this enclave {_text(report.product)}? {asked}.</p>'
     yield f"<h1>{_text(word.capitalize())}</h1>"

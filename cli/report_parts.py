@@ -8,13 +8,15 @@ page format v1 shows. Members that it does not know are kept, and not shown.
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pcrlog.encoding import LATEST, encode_json, prepare, printable
 from pcrlog.errors import MalformedError
 
-NAMES = ("run", "policy", "document", "bundle", "report")
+NAMES = ("run", "policy", "document", "collateral", "bundle", "report")
 """The parts, in their order in the file."""
+OPTIONAL = ("collateral", "bundle")
+"""What a run can do without. A file without one is as if there were no such part."""
 
 
 def program() -> str:
@@ -39,7 +41,8 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How `verify` was called; byte strings are hex, times unix seconds.
 
     `program` is the version of pcrlog that made the file. `channel` is whether the
-    channel was required by the command, not by the policy (`--url`).
+    channel was required by the command, not by the policy (`--url`). `platform` is what
+    the command said that the document has to be of; else there is no such member.
     """
 
     format: Literal["pcrlog-report-file/v1"] = "pcrlog-report-file/v1"
@@ -51,6 +54,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     binding: dict[str, str] | None
     channel: bool
     memory: Remembered | None
+    platform: str | UnsetType = UNSET
 
     def encode(self) -> bytes:
         """As it stands in the file."""
@@ -170,6 +174,7 @@ class Parts(Struct, frozen=True):
     document: bytes
     bundle: bytes | None
     report: bytes
+    collateral: bytes | None = None
 
     def named(self) -> dict[str, bytes]:
         """Those that are there, by name, in their order."""

@@ -7,8 +7,12 @@ so never change (report_page.py).
 from collections.abc import Iterator
 
 from pcrlog.encoding import format_time
-from pcrlog.policy import Policy, Product, Quorum
+from pcrlog.measurement import PLATFORMS
+from pcrlog.policy import PlatformRules, Policy, Product, Quorum
 from pcrlog.statement import SCOPES
+
+_TIMELESS = ("intel-sgx",)
+"""Platforms whose documents do not say when they were made."""
 
 
 def demands(policy: Policy, product: str) -> Iterator[tuple[str, str]]:
@@ -25,15 +29,27 @@ def demands(policy: Policy, product: str) -> Iterator[tuple[str, str]]:
     for name in rules.platforms:
         platform = policy.platforms.get(name)
         if platform is not None:
-            nonce = "our nonce" if platform.nonce_required else "a nonce or none"
-            age = f"a document of at most {platform.max_age} s, with {nonce}"
-            yield name, f"{age}; run by {platform.operator or 'somebody unknown'}"
+            yield from _platform(name, platform)
     for log in policy.logs.values():
         yield "log", str(log.key)
         yield "its registrar", f"key {log.registrar}"
         yield "its last seal", f"at most {log.max_age} s before"
         yield "its witnesses", _quorum(log.witnesses)
         yield "index monitors", _quorum(log.index_monitors)
+
+
+def _platform(name: str, rules: PlatformRules) -> Iterator[tuple[str, str]]:
+    nonce = "our nonce" if rules.nonce_required else "a nonce or none"
+    age = f"a document of at most {rules.max_age} s, with {nonce}"
+    if name in _TIMELESS:
+        old = "" if rules.nonce_required else " of any age,"
+        age = f"a document{old} with {nonce}"
+    yield name, f"{age}; run by {rules.operator or 'somebody unknown'}"
+    if PLATFORMS[name].checks:  # files older than these demands have no such rows
+        yield "states of its machines", ", ".join(rules.tcb)
+        yield "known advisories", ", ".join(rules.advisories) or "none"
+        demanded = "demanded" if rules.collateral_required else "not demanded"
+        yield "collateral", demanded
 
 
 def _product(rules: Product) -> Iterator[tuple[str, str]]:

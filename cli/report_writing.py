@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from cli import files
 from cli.report_page import render
@@ -27,6 +27,8 @@ class Call(Struct, frozen=True, kw_only=True):
     binding: Mapping[str, bytes] | None
     memory: Memory | None
     channel: bool
+    collateral: bytes | None = None
+    platform: str | None = None
 
 
 def require_new(path: str) -> None:
@@ -68,8 +70,16 @@ def write_report(
         binding=binding,
         channel=call.channel,
         memory=memory,
+        platform=UNSET if call.platform is None else call.platform,
     )
-    parts = Parts(run.encode(), policy, call.document, call.bundle, report.to_json())
+    parts = Parts(
+        run=run.encode(),
+        policy=policy,
+        document=call.document,
+        collateral=call.collateral,
+        bundle=call.bundle,
+        report=report.to_json(),
+    )
     data = render(parts)
     files.write_new(path, data)
     session.output.remark(

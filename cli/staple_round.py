@@ -28,7 +28,7 @@ from pcrlog.errors import (
     VerificationError,
 )
 from pcrlog.index_keys import of_product
-from pcrlog.measurement import PLATFORMS, Registers
+from pcrlog.measurement import Registers
 from pcrlog.note import UnverifiedNote
 from pcrlog.online import auditors_of
 from pcrlog.policy import Log
@@ -95,22 +95,28 @@ class Round:
         return self._told(data, found, None)
 
     def _released(self, most: int) -> list[Registers]:
-        """The registers of the newest releases, of one platform."""
+        """The registers of the newest releases, of one platform: bundles are of one.
+
+        It is the newest release's, of those that the policy names for the product.
+        """
         product = self.folder.product
+        named = self.access.rules.product(product).platforms
         key = of_product(product)
         _, entries = self.access.lookup(key).newest(key)
         found: dict[tuple[tuple[str, str], ...], Registers] = {}
         platform: str | None = None
         for entry in reversed(entries):
             said, measured = entry.predicate, entry.statement.registers
-            if not isinstance(said, Release) or said.platform not in PLATFORMS:
+            if not isinstance(said, Release) or said.platform not in named:
                 continue
             platform = platform or said.platform
             if said.platform == platform and len(found) < most:
                 found.setdefault(tuple(sorted(measured.items())), dict(measured))
         if not found:
+            where = f" on {' or '.join(named)}" if entries else ""
             message = (
-                f"{self.access.origin} has no release of {product} yet: pcrlog release"
+                f"{self.access.origin} has no release of {product}{where} yet: pcrlog"
+                " release"
             )
             raise UncheckedError(message)
         return list(found.values())

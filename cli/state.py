@@ -6,6 +6,7 @@ can write here can make a run forget, or make `log.memory` unchecked, never veri
 
     <state>/checkpoints/<hash>.json   {"frozen": false, "note": "…", "origin": "…"}
     <state>/evidence/<kind>-<hash>.pcrevidence
+    <state>/collateral/<kind of machine>.json       what a maker publishes, verified
 
 The hash is over the log's vkey and the quorums, so that another policy's laxer quorum
 never writes what a stricter one reads. Of a frozen checkpoint, `seal` is there too: its
@@ -135,6 +136,22 @@ class State:
         self._write(path, data)
         return path
 
+    def recall_collateral(self, name: str) -> bytes | None:
+        """What was kept of a kind of machine by `remember_collateral`; else None."""
+        try:
+            path = f"{self._directory}/collateral/{name}"
+            return files.read(path, limits.COLLATERAL)
+        except PcrlogError:
+            return None
+
+    def remember_collateral(self, name: str, data: bytes) -> None:
+        """Keep what a maker publishes of a kind of machine.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        self._write(f"{self._directory}/collateral/{name}", data)
+
     def _path(self, log: Log) -> str:
         parts = [str(log.key), _spell(log.witnesses), _spell(log.index_monitors)]
         name = sha256("\n".join(parts).encode()).hex()[:16]
@@ -148,7 +165,7 @@ class State:
             folder.mkdir(mode=_SECRET_FOLDER, parents=True, exist_ok=True)
             files.replace(path, data)
         except OSError as error:
-            message = f"cannot remember the checkpoint: {path}: {error.strerror}"
+            message = f"cannot remember {path}: {error.strerror}"
             raise UsageError(message) from error
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from cli import files
+from cli.attested import platform_option
 from cli.options import (
     LogOptions,
     json_option,
@@ -42,6 +43,8 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
     attestation: str | None
     url: str | None
     bundle: str | None
+    platform: str | None
+    collateral: str | None
     nonce: str | None
     at: str | None
     bindings: tuple[str, ...]
@@ -61,6 +64,12 @@ class _Verify(LogOptions, frozen=True, kw_only=True):
 )
 @click.option("--url", help="Where it answers: asked with a fresh nonce.")
 @click.option("--bundle", metavar="FILE", help="The log's answers; nothing is fetched.")
+@platform_option
+@click.option(
+    "--collateral",
+    metavar="FILE",
+    help="What its maker publishes of it (intel-sgx); else as the policy says.",
+)
 @click.option("--nonce", metavar="HEX", help="What you sent it, with --attestation.")
 @click.option(
     "--binding",
@@ -100,8 +109,9 @@ def verify_command(session: Session, options: _Verify) -> int:
 
         require_new(options.report)
     options, product, stapled = _resolved(session, options, policy)
-    policy.product(product)
+    policy = _on_platform(policy, product, options.platform)
     given = _given(session, options)
+    collateral = _collateral(session, options, policy, product, given)
     data = stapled
     if stapled is not None:
         data = _fitting(session, policy, product, given, stapled)
@@ -124,6 +134,7 @@ def verify_command(session: Session, options: _Verify) -> int:
         nonce=given.nonce,
         binding=given.binding,
         memory=past.memory,
+        collateral=collateral,
     )
     past.conclude(report, live=given.at is None)
     shown = told = report
@@ -145,6 +156,7 @@ def verify_command(session: Session, options: _Verify) -> int:
             binding=given.binding,
             memory=past.memory,
             channel=demands is not policy,
+            collateral=collateral,
         )
         write_report(session, options.report, options.policy, call, report)
     if demands is not policy and _goes_without(policy, report, product):
@@ -187,6 +199,16 @@ def _resolved(
     log = found.log or options.log
     taken = msgspec.structs.replace(options, url=found.url, log=log)
     return taken, found.product, found.bundle
+
+
+def _on_platform(policy: Policy, product: str, platform: str | None) -> Policy:
+    """The policy, of which the product has to be there, and on this platform."""
+    policy.product(product)
+    if platform is None:
+        return policy
+    from pcrlog.online import on_platform
+
+    return on_platform(policy, product, platform)
 
 
 class _Given(Struct, frozen=True):
@@ -235,6 +257,28 @@ def _binding(text: str) -> tuple[str, bytes]:
         message = f"--binding: expected {' or '.join(_KINDS)}, then :HEX, got {text!r}"
         raise UsageError(message)
     return kind, decode_hex(value)
+
+
+def _collateral(
+    session: Session, options: _Verify, policy: Policy, product: str, given: _Given
+) -> bytes | None:
+    """What the maker publishes of the machine, from the file or as the policy says."""
+    if options.collateral is not None:
+        return files.read(options.collateral, limits.COLLATERAL)
+    if options.bundle is not None:
+        return None  # Nothing is fetched.
+    from cli.state import State
+    from pcrlog.collateral import Source
+
+    asked = Asked(session.now, given.at, given.nonce)
+    state = State(session.state_directory)
+    source = Source(state.recall_collateral, state.remember_collateral)
+    try:
+        with session.output.progress("asking for collateral"):
+            return source(given.document, policy, product, asked)
+    except PcrlogError as error:
+        session.output.remark(f"no collateral: {error}")
+        return None
 
 
 # --- what the log says ---------------------------------------------------------------

@@ -27,10 +27,7 @@ from pcrlog.encoding import format_time, prepare
 from pcrlog.errors import MalformedError, PcrlogError, TransportError
 from pcrlog.exchange import Exchange
 from pcrlog.measurement import PLATFORMS
-from pcrlog.published import MOST, parse_builds
-
-Build = tuple[str, dict[str, str]]
-"""Platform, and register name to digest."""
+from pcrlog.published import MOST, Build, parse_builds
 
 _LISTS, _FAILING = "expected", "expected-failing"
 _SUFFIXES = frozenset({".json", ".pcrs"})
@@ -162,12 +159,19 @@ class Expected:
 
     # --- questions -------------------------------------------------------------------
 
-    def holds(self, platform: str, registers: Mapping[str, str]) -> bool | None:
-        """Whether a build has these registers; None: a list cannot be read now."""
+    def holds(
+        self,
+        platform: str,
+        registers: Mapping[str, str],
+        numbers: Mapping[str, int] | None = None,
+    ) -> bool | None:
+        """Whether a build has all of these; None: a list cannot be read now."""
         if any(
-            of == platform and _agree(platform, build, registers)
+            build.platform == platform
+            and _agree(platform, build.registers, registers)
+            and _same(build.numbers, numbers or {})
             for one in self._sources
-            for of, build in one.builds
+            for build in one.builds
         ):
             return True
         return None if self.unreadable() else False
@@ -211,8 +215,11 @@ def _agree(platform: str, build: Mapping[str, str], of: Mapping[str, str]) -> bo
     """
     known = PLATFORMS.get(platform)
     required = set(build) if known is None else set(known.required)
-    both = build.keys() & of.keys()
-    return required <= both and all(build[name] == of[name] for name in both)
+    return required <= build.keys() & of.keys() and _same(build, of)
+
+
+def _same(build: Mapping[str, object], of: Mapping[str, object]) -> bool:
+    return all(build[name] == of[name] for name in build.keys() & of.keys())
 
 
 def _fetch(url: str) -> bytes:

@@ -37,9 +37,11 @@ from monitor.alerts import Alert
 from monitor.config import Config, seconds
 from monitor.state import State
 from pcrlog import limits
+from pcrlog.collateral import Source
 from pcrlog.enclave import Attested, fetch_attestation
 from pcrlog.encoding import format_time, prepare
 from pcrlog.errors import PcrlogError
+from pcrlog.measurement import PLATFORMS
 from pcrlog.online import wanted_bundle
 from pcrlog.reader import Fetch
 from pcrlog.transport import Client
@@ -133,6 +135,7 @@ class Live:
         self._connect = connect
         self._nonce = nonce
         self._monotonic = monotonic
+        self._collateral = Source()
         self._waits = True
         self._answers: SimpleQueue[tuple[_Enclave, _Seen]] = SimpleQueue()
         self._enclaves = []
@@ -199,12 +202,19 @@ class Live:
             return _Seen("unchecked", "", str(error))
         now, bundle, why = self._clock(), None, ""
         asked = Asked(now, None, nonce)
+        collateral = None
+        try:
+            collateral = self._collateral(
+                answer.document, self._policy, one.product, asked
+            )
+        except PcrlogError as error:
+            why = f": {error}"
         path = wanted_bundle(answer.document, self._policy, one.product, asked)
         if path is not None:
             try:
                 bundle = self._connect(self._log.url)(path, limits.BUNDLE)
             except PcrlogError as error:
-                why = f": {error}"
+                why += f": {error}"
         report = verify(
             answer.document,
             bundle,
@@ -213,6 +223,7 @@ class Live:
             now=now,
             nonce=nonce,
             binding=answer.binding,
+            collateral=collateral,
         )
         finding = _finding(report) if report.verdict == "refuted" else ""
         return _Seen(report.verdict, finding, report.headline + why)
@@ -259,6 +270,6 @@ def _finding(report: Report) -> str:
     failed = [one.id for one in report.checks if one.required and one.status == "fail"]
     links = [f"link {one.number}" for one in report.links if one.status == "failed"]
     registers = {**report.registers.unlisted, **report.registers.matched}
-    name = min(registers, default="")
-    what = f", {name}={registers[name][:_SHOWN]}…" if registers else ""
-    return (", ".join(failed or links) or "refuted") + what
+    names = PLATFORMS[report.platform].identity[0] if report.platform else ()
+    what = [f"{name}={registers[name][:_SHOWN]}…" for name in names]
+    return ", ".join([*(failed or links or ["refuted"]), *what])

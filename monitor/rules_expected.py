@@ -23,11 +23,11 @@ def judge(case: Case, entry: Entry, release: Release) -> Iterator[Alert]:
     if case.expected is None:
         return
     registers = entry.statement.registers
-    found = case.expected.holds(release.platform, registers)
+    found = case.expected.holds(release.platform, registers, release.numbers)
     if not found:
         # It may have been put there a moment ago.
         case.expected.read(case.now, again=True)
-        found = case.expected.holds(release.platform, registers)
+        found = case.expected.holds(release.platform, registers, release.numbers)
     if found is None:
         if case.state.fact(_RULE, str(entry.index)) is None:
             case.state.remember(_RULE, str(entry.index), str(case.now))
@@ -44,7 +44,9 @@ def look_again(case: Case, done: Done) -> Iterator[Alert]:
         if entry is None or not isinstance(entry.predicate, Release):
             continue
         release = entry.predicate
-        found = case.expected.holds(release.platform, entry.statement.registers)
+        found = case.expected.holds(
+            release.platform, entry.statement.registers, release.numbers
+        )
         if found is None and case.now - int(since) < _PATIENCE:
             continue
         done.append((_RULE, name))
@@ -58,11 +60,13 @@ def look_again(case: Case, done: Done) -> Iterator[Alert]:
 
 def _unexpected(case: Case, entry: Entry, release: Release, words: str) -> Alert:
     registers = entry.statement.registers
-    name = next(iter(registers))
+    # What it is known by: the first one there is may be zero (PCR12 of a NitroTPM).
+    name = release.identity[0][0]
+    numbers = "".join(f", {key} {n}" for key, n in (release.numbers or {}).items())
     return case.alert(
         _RULE,
         named(release),
         f"{release.issuer} released registers that are on no list{words},"
-        f" {name} = {registers[name][:32]}…, with key {entry.keyid[:16]}…",
+        f" {name} = {registers[name][:32]}…{numbers}, with key {entry.keyid[:16]}…",
         entry.index,
     )

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 
 class Answer(Struct, frozen=True):
-    """`status`, the Content-Type, seconds of Retry-After (or None), and the `body`."""
+    """`status`, the Content-Type, seconds of Retry-After (or None), and the `body`.
+
+    `headers` are all that came, by their names in lower case.
+    """
 
     status: int
     content_type: str
     retry_after: int | None
     body: bytes
+    headers: Mapping[str, str] = {}
 
 
 class Exchange:
@@ -100,6 +104,7 @@ class Exchange:
                     found.get("Content-Type", ""),
                     int(after[:9]) if after.isascii() and after.isdigit() else None,
                     bounded(pieces(response.raw), most, where),
+                    {name.lower(): value for name, value in found.items()},
                 )
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             message = f"could not ask {where}: {cause(error)}"

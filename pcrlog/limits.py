@@ -23,6 +23,8 @@ BASIS_CHAIN = 8
 STATEMENTS_PER_MEASUREMENT = 256
 """Releases and passes of one issuer about one measurement (admission only)."""
 ATTESTATION = 20_480
+COLLATERAL = 262_144
+"""What a maker publishes of one of its machines (intel-sgx)."""
 BUNDLE = 1_048_576
 BUNDLE_ENTRIES = 1_024
 BUNDLE_ANSWERS = 512

@@ -19,6 +19,7 @@ from msgspec import Struct
 from pcrlog import limits
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import open_checkpoint
+from pcrlog.collateral import Source
 from pcrlog.encoding import shown
 from pcrlog.errors import PcrlogError, UncheckedError, UsageError
 from pcrlog.note import UnverifiedNote
@@ -62,13 +63,15 @@ class Verifier:
             it will not do.
         told: is handed every report, whatever its verdict, before anything is sent.
         clock: unix seconds.
+        collateral: gives what a maker publishes of its machines, for a document; by
+            default it is had as the policy says (`pcrlog.collateral`).
 
     Raises:
         UsageError: the policy does not name the product, or has several logs and no
             `source` is given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the outside, one by one
         self,
         policy: Policy,
         product: str,
@@ -77,6 +80,7 @@ class Verifier:
         stapled: Callable[[], bytes | None] | None = None,
         told: Callable[[Report], None] | None = None,
         clock: Callable[[], float] = time.time,
+        collateral: Callable[[bytes, Policy, str, Asked], bytes | None] | None = None,
     ) -> None:
         self.product = product
         self.clock = clock
@@ -86,6 +90,7 @@ class Verifier:
         self._source = source or _only_log(policy)
         self._stapled = stapled
         self._told = told
+        self._collateral = collateral or Source()
         self._last: bytes | None = None
 
     def nonce(self) -> bytes:
@@ -133,6 +138,7 @@ class Verifier:
     ) -> tuple[Report, bytes | None, PcrlogError | None]:
         """The report and the answers it is by; and why the log gave none, if so."""
         memory = self.memory
+        collateral, why = self._collected(document, Asked(now, None, nonce))
 
         def report(bundle: bytes | None) -> Report:
             return verify(
@@ -144,6 +150,7 @@ class Verifier:
                 nonce=nonce,
                 binding=binding,
                 memory=memory,
+                collateral=collateral,
             )
 
         stapled = self._staple()
@@ -151,7 +158,6 @@ class Verifier:
             found = report(stapled)
             if found.verdict == "verified":
                 return found, stapled, None
-        why = None
         try:
             bundle = self._fetch(document, Asked(now, None, nonce))
             memory = self._proven(memory, bundle, now)
@@ -163,6 +169,15 @@ class Verifier:
         if found.verdict == "verified":
             self._last = bundle
         return found, bundle, why
+
+    def _collected(
+        self, document: bytes, asked: Asked
+    ) -> tuple[bytes | None, PcrlogError | None]:
+        try:
+            product = self.product
+            return self._collateral(document, self._policy, product, asked), None
+        except PcrlogError as error:
+            return None, error
 
     def _fetch(self, document: bytes, asked: Asked) -> bytes | None:
         path = wanted_bundle(document, self._policy, self.product, asked)

@@ -69,11 +69,37 @@ class Platform(Struct, frozen=True):
     digests: Mapping[str, tuple[int, ...]]
     released: bool = True
     attests: bool = False
-    """Whether there are attestation documents of it; `required` registers that are all
-    zero then mean debug mode."""
+    """Whether there are attestation documents of it (pcrlog.attestation)."""
+    blank: tuple[str, ...] | None = None
+    """Registers that, all of them blank, mean that nothing was measured; by default
+    those required."""
+    numbers: tuple[str, ...] = ()
+    """What a release can say in `numbers`: each has to be in the document."""
+    checks: tuple[str, ...] = ()
+    """Numbered checks that its documents have besides those of all, in their order."""
     ground: Ground | None = None
     """What link 8 of such a document is; None where there are none."""
 
+
+_AWS = Ground(
+    "aws",
+    "AWS",
+    (
+        "AWS, with the key of the root that all certificates descend from",
+        "AWS, with the hypervisor and the cards that measure and sign",
+    ),
+    alone=True,
+)
+_INTEL = Ground(
+    "intel",
+    "Intel",
+    (
+        "Intel, with the key of the root that all certificates descend from",
+        "Intel, with its processors, their microcode and the quoting enclave",
+        "whoever reads the keys of one processor, by an attack at hand",
+    ),
+    alone=False,
+)
 
 PLATFORMS: Mapping[str, Platform] = {
     platform.name: platform
@@ -86,15 +112,37 @@ PLATFORMS: Mapping[str, Platform] = {
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
             attests=True,
-            ground=Ground(
-                "aws",
-                "AWS",
-                (
-                    "AWS, with the key of the root that all certificates descend from",
-                    "AWS, with the hypervisor and the cards that measure and sign",
-                ),
-                alone=True,
+            ground=_AWS,
+        ),
+        Platform(
+            "aws-nitrotpm",
+            ("PCR4", "PCR12"),
+            (("PCR4", "PCR12"),),
+            # 0 and 1 are the firmware's, which AWS changes; 8 to 11 and 13 to 23 can be
+            # extended, or reset, by what runs.
+            r"PCR(?:[2-7]|12)",
+            {"sha384": (96,)},
+            attests=True,
+            # PCR12 is zero where nothing was added to the image's command line.
+            blank=("PCR4",),
+            ground=_AWS,
+        ),
+        Platform(
+            "intel-sgx",
+            ("MRENCLAVE",),
+            (("MRENCLAVE",),),
+            r"MRENCLAVE|MRSIGNER",
+            {"sha256": (64,)},
+            attests=True,
+            numbers=("ISVPRODID", "ISVSVN"),
+            checks=(
+                "document.qe-report",
+                "document.collateral",
+                "document.revocation",
+                "document.qe-identity",
+                "document.tcb",
             ),
+            ground=_INTEL,
         ),
         Platform("artifact", ("digest",), (("digest",),), r"digest", {"sha256": (64,)}),
         Platform(
@@ -152,7 +200,8 @@ def check_registers(
 
     Raises:
         MalformedError: one is missing, not the platform's, or of another digest; or
-            all that are required are zero: debug mode, or nobody's hash.
+            those that tell whether anything was measured are blank: debug mode, or
+            nobody's hash.
     """
     for name in platform.required if required is None else required:
         if name not in registers:
@@ -167,11 +216,12 @@ def check_registers(
                 f" platform: names {platform.pattern}, {dict(platform.digests)} digits"
             )
             raise MalformedError(message)
-    zero = all(is_zero(registers.get(name, ":")) for name in platform.required)
+    telling = platform.required if platform.blank is None else platform.blank
+    blank = all(is_blank(registers.get(name, ":")) for name in telling)
     # What a rebuild of a part came to may be anything; what a machine says may not.
-    if zero and (platform.attests or required is None):
-        debug = ": debug mode" if platform.attests else ""
-        message = f"{platform.name}: {', '.join(platform.required)}: all zero{debug}"
+    if blank and (platform.attests or required is None):
+        debug = ": debug mode, or nothing was measured" if platform.attests else ""
+        message = f"{platform.name}: {', '.join(telling)}: all zero, or all ones{debug}"
         raise MalformedError(message)
 
 
@@ -179,6 +229,27 @@ def is_zero(digest: str) -> bool:
     """Whether `<algorithm>:<hex>` is all zeros."""
     value = digest.partition(":")[2]
     return bool(value) and not value.strip("0")
+
+
+def is_blank(digest: str) -> bool:
+    """Whether `<algorithm>:<hex>` is all zeros or all ones: nobody's hash."""
+    value = digest.partition(":")[2]
+    return bool(value) and (not value.strip("0") or not value.strip("f"))
+
+
+def check_numbers(platform: Platform, numbers: Iterable[str]) -> None:
+    """Check that a release says numbers of its platform alone.
+
+    Raises:
+        MalformedError: another name.
+    """
+    others = set(numbers).difference(platform.numbers)
+    if others:
+        message = (
+            f"numbers: {platform.name} has {', '.join(platform.numbers) or 'none'},"
+            f" found {shown(min(others))}"
+        )
+        raise MalformedError(message)
 
 
 def spell(identity: Sequence[Sequence[str]], registers: Registers) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ as `verify` will check it again.
 from msgspec.structs import replace
 
 from pcrlog import limits
+from pcrlog.errors import UsageError
 from pcrlog.measurement import PLATFORMS, spell
 from pcrlog.policy import Policy
 from pcrlog.reader import bundle_path
@@ -44,6 +45,20 @@ def auditors_of(policy: Policy, product: str) -> list[str]:
     others = (one for rules in policy.products.values() for one in rules.auditors)
     names = dict.fromkeys(one.name for one in (*first, *others))
     return list(names)[: limits.AUDITORS_OF_PRODUCT]
+
+
+def on_platform(policy: Policy, product: str, platform: str) -> Policy:
+    """The policy, with this product expected on one of its platforms.
+
+    Raises:
+        UsageError: the policy does not name the product, or not on this platform.
+    """
+    rules = policy.product(product)
+    if platform not in rules.platforms:
+        message = f"{product}: expected {' or '.join(rules.platforms)}, got {platform}"
+        raise UsageError(message)
+    rules = replace(rules, platforms=(platform,))
+    return replace(policy, products={**policy.products, product: rules})
 
 
 def with_channel(policy: Policy, product: str) -> Policy:

@@ -77,6 +77,16 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
 
 
+_Status = Literal[
+    "UpToDate",
+    "SWHardeningNeeded",
+    "ConfigurationNeeded",
+    "ConfigurationAndSWHardeningNeeded",
+    "OutOfDate",
+    "OutOfDateConfigurationNeeded",
+]
+"""Intel's words; Revoked is never accepted."""
+_Advisory = Annotated[str, Meta(pattern=r"^INTEL-(?:SA|DOC)-[0-9]{5}\Z")]
 _Severity = Literal["critical", "high", "medium", "low"]
 _Number = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
 
@@ -113,6 +123,11 @@ class _Platform(_Part, frozen=True):
     max_age: str = "5m"
     nonce: Literal["required", "optional"] = "required"
     operator: str | None = None
+    # Of platforms whose maker publishes the state of its machines:
+    tcb: Annotated[tuple[_Status, ...], Meta(min_length=1, max_length=8)] | None = None
+    advisories: Annotated[tuple[_Advisory, ...], Meta(max_length=256)] | None = None
+    collateral: Literal["required", "optional"] | None = None
+    pccs: Annotated[str, Meta(pattern=r"^https?://[!-~]{1,240}\Z")] | None = None
 
 
 class Auditor(_Part, frozen=True):
@@ -203,12 +218,20 @@ class Log(Struct, frozen=True):
 
 
 class PlatformRules(Struct, frozen=True):
-    """What counts as a live document of a platform. `roots`: "builtin" or PEM."""
+    """What counts as a live document of a platform. `roots`: "builtin" or PEM.
+
+    `tcb` and `advisories` are what is accepted of a machine, by its maker's words; and
+    `pccs` is where its maker's collateral is had, if anywhere.
+    """
 
     roots: tuple[str, ...]
     max_age: int
     nonce_required: bool
     operator: str | None
+    tcb: tuple[str, ...] = ("UpToDate",)
+    advisories: tuple[str, ...] = ()
+    collateral_required: bool = True
+    pccs: str | None = None
 
 
 class Successor(Struct, frozen=True):
@@ -375,8 +398,26 @@ def _build_platform(name: str, raw: _Platform) -> PlatformRules:
         raise MalformedError(_unknown_platform(name))
     for root in raw.roots:
         _check_root(root)
-    max_age = parse_duration(raw.max_age)
-    return PlatformRules(raw.roots, max_age, raw.nonce == "required", raw.operator)
+    told = (raw.tcb, raw.advisories, raw.collateral, raw.pccs)
+    if not PLATFORMS[name].checks and any(one is not None for one in told):
+        message = (
+            f"platforms.{name}: tcb, advisories, collateral and pccs are of platforms"
+            " whose maker publishes the state of its machines: intel-sgx"
+        )
+        raise MalformedError(message)
+    if len(set(raw.tcb or ())) < len(raw.tcb or ()):
+        message = f"platforms.{name}: a status stands twice in tcb"
+        raise MalformedError(message)
+    return PlatformRules(
+        roots=raw.roots,
+        max_age=parse_duration(raw.max_age),
+        nonce_required=raw.nonce == "required",
+        operator=raw.operator,
+        tcb=raw.tcb or ("UpToDate",),
+        advisories=raw.advisories or (),
+        collateral_required=raw.collateral != "optional",
+        pccs=raw.pccs,
+    )
 
 
 def _check_root(root: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.conformance import Case, load
+from pcrlog.measurement import PLATFORMS
 from pcrlog.verification.checks import CHECKS
 from tests.conformance.__main__ import FOLDER
 
@@ -79,6 +80,7 @@ def test_each_limit_has_a_vector_that_holds_and_one_beyond() -> None:
     assert none == {
         "STATEMENTS_PER_MEASUREMENT",
         "KEY_FILE",
+        "COLLATERAL",
         "BUNDLE",
         "BUNDLE_ENTRIES",
         "UPDATES",
@@ -104,7 +106,8 @@ def test_each_check_has_a_run_with_each_of_its_outcomes() -> None:
         for status, words in (("fail", fails), ("unchecked", unchecked), ("pass", ""))
         if words not in {"never", "-"}
     }
-    assert {check for check, _ in wanted} == set(CHECKS)
+    own = {check for one in PLATFORMS.values() for check in one.checks}
+    assert {check for check, _ in wanted} == {*CHECKS, *own}
     seen = {
         outcome
         for family in FAMILIES.values()

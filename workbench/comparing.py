@@ -23,8 +23,11 @@ from workbench.eif_layout import Section
 BY_NATURE = {
     "PCR3": "the role of the machine that it ran on",
     "PCR4": "the machine that it ran on: differs on every one",
+    "MRSIGNER": "whose key it is signed with",
 }
-"""Registers that say nothing about the image."""
+"""Registers that say nothing about the image of an enclave."""
+_TELLING = ({"PCR0"}, {"MRENCLAVE"}, {"PCR4", "PCR12"})
+"""What both have to name: of an enclave, of one of SGX, of a NitroTPM."""
 MOST = 10_000
 """Differences that are listed."""
 
@@ -64,7 +67,7 @@ class Side(Struct, frozen=True):
 def compare_registers(
     a: Mapping[str, str], b: Mapping[str, str], *, whole: bool = False
 ) -> Comparison:
-    """Compare two sets of registers, `sha384:<hex>` each.
+    """Compare two sets of registers, `sha384:<hex>` each (of SGX, sha256).
 
     Args:
         a: of one measurement.
@@ -73,25 +76,32 @@ def compare_registers(
             two images (one signed, one not), rather than not known.
 
     Raises:
-        UsageError: one does not name PCR0: there is nothing to go by.
+        UsageError: there is nothing to go by that both name.
     """
-    if "PCR0" not in a or "PCR0" not in b:
-        message = "nothing to compare: both have to name PCR0"
+    both = a.keys() & b.keys()
+    if not any(names <= both for names in _TELLING):
+        message = (
+            "nothing to compare: both have to name PCR0, or MRENCLAVE, or PCR4 and"
+            " PCR12"
+        )
         raise UsageError(message)
+    # Without PCR0 they are a NitroTPM's, and PCR3 and PCR4 are of what it boots.
+    nature = {*BY_NATURE} if "PCR0" in both else {"MRSIGNER"}
     names = sorted({*a, *b}, key=lambda name: (len(name), name))
     found = tuple(
-        Register(n, _status(n, a.get(n), b.get(n), whole), a.get(n, ""), b.get(n, ""))
+        Register(n, status, a.get(n, ""), b.get(n, ""))
         for n in names
+        for status in [_status(a.get(n), b.get(n), whole=whole, by_nature=n in nature)]
     )
     return Comparison(all(one.status != "different" for one in found), found, ())
 
 
-def _status(name: str, a: str | None, b: str | None, whole: bool) -> str:  # noqa: FBT001 - its own caller's
+def _status(a: str | None, b: str | None, *, whole: bool, by_nature: bool) -> str:
     if a == b:
         return "equal"
     if (a is None or b is None) and not whole:
         return "unknown"
-    return "nature" if name in BY_NATURE else "different"
+    return "nature" if by_nature else "different"
 
 
 def compare_images(a: Side, b: Side, told: Told | None = None) -> Comparison:

@@ -10,10 +10,11 @@
                       [{0: 0, 1: {2: [[7, digest]]}}, ...]]]}}     measurements
 
 A register is a measured element with one digest. Its key is the number of a PCR, and of
-others the name; the algorithm is a number of the registry of Named Information. Maps
-are in ascending order of their keys and everything is in its shortest form (RFC 8949,
-4.2.1): the same feed gives the same bytes. Nothing in it is signed: what it says is
-proven by the log's answers alone.
+others the name; the algorithm is a number of the registry of Named Information. On
+other platforms than aws-nitro the class ends in "<name>/<platform>": PCR2 is not the
+same thing everywhere. Maps are in ascending order of their keys and everything is in
+its shortest form (RFC 8949, 4.2.1): the same feed gives the same bytes. Nothing in it
+is signed: what it says is proven by the log's answers alone.
 """
 
 import re
@@ -51,6 +52,8 @@ def encode(feed: Feed) -> bytes:
 def _comid(feed: Feed, one: Release) -> bytes:
     """A CoMID, as the bytes that stand in a byte string."""
     provider, _, name = feed.product.partition("/")
+    if one.platform != "aws-nitro":
+        name += f"/{one.platform}"
     identity = f"{feed.product} {one.version}, entry {one.index} of {feed.log}"
     entity: cbor.Value = {0: provider, 2: (_CREATOR,)}
     environment: cbor.Value = {0: {1: provider, 2: name}}

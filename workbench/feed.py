@@ -13,7 +13,14 @@ hex. A name that is registered again takes the place of the old one.
 
     {"payload": base64 of {"acme.example/wallet/PCR0": ["1f3a...", "9b0c..."], ...},
      "type": "sample", "version": "0.1.0"}
+
+On other platforms than aws-nitro names are `<product>/<platform>/<register>`: PCR2 of
+an enclave and PCR2 of a NitroTPM are two things. Not every form can say all of every
+release; `kept` is what one can say, and why it leaves out the others.
 """
+
+from collections.abc import Sequence
+from math import prod
 
 from msgspec import Struct
 
@@ -22,6 +29,14 @@ from pcrlog.measurement import PLATFORMS, spell
 
 RVPS_VERSION = "0.1.0"
 """The one version of messages that RVPS knows."""
+_SHORT = "aws-nitro"
+"""The platform whose names do without it. Its PCR0 is over the whole image, so values
+of two builds never go together (docs/controls.md)."""
+_NUMBERS = "its {} has no place in this form: who reads it would take any"
+_FOLDED = (
+    "RVPS has a list for each register: beside {}, registers of one would do with those"
+    " of the other"
+)
 
 
 class Release(Struct, frozen=True):
@@ -32,6 +47,7 @@ class Release(Struct, frozen=True):
     registers: dict[str, str]
     index: int
     links: dict[int, str]
+    numbers: dict[str, int] = {}
 
 
 class Feed(Struct, frozen=True):
@@ -46,7 +62,7 @@ class Feed(Struct, frozen=True):
     releases: tuple[Release, ...]
 
 
-class _Line(Struct, frozen=True):
+class _Line(Struct, frozen=True, omit_defaults=True):
     format: str
     product: str
     version: str
@@ -60,6 +76,43 @@ class _Line(Struct, frozen=True):
     sealed: str
     until: str
     policy_sha256: str
+    numbers: dict[str, int] = {}
+
+
+def kept(
+    form: str, releases: Sequence[Release]
+) -> tuple[tuple[Release, ...], tuple[tuple[Release, str], ...]]:
+    """The releases that a form can say all of; and the others, each with the reason.
+
+    Args:
+        form: jsonl, which can say all of everything; rvps, corim.
+        releases: the newest first, which are kept rather than others.
+    """
+    if form == "jsonl":
+        return tuple(releases), ()
+    found: list[Release] = []
+    left_out: list[tuple[Release, str]] = []
+    for one in releases:
+        same = [other for other in found if other.platform == one.platform]
+        if one.numbers:
+            why = _NUMBERS.format(" and ".join(sorted(one.numbers)))
+            left_out.append((one, why))
+        elif form == "rvps" and not can_be_folded([*same, one]):
+            left_out.append((one, _FOLDED.format(same[0].version)))
+        else:
+            found.append(one)
+    return tuple(found), tuple(left_out)
+
+
+def can_be_folded(releases: Sequence[Release]) -> bool:
+    """Whether a list for each register lets through these and nothing else."""
+    if all(one.platform == _SHORT for one in releases):
+        return True
+    builds = {tuple(sorted(one.registers.items())) for one in releases}
+    if len({tuple(name for name, _ in build) for build in builds}) > 1:
+        return False
+    values = [set(column) for column in zip(*builds, strict=True)]
+    return len(builds) == prod(map(len, values))
 
 
 def as_lines(feed: Feed) -> bytes:
@@ -85,6 +138,7 @@ def _line(feed: Feed, one: Release) -> _Line:
         sealed=format_time(feed.sealed),
         until=format_time(feed.until),
         policy_sha256=feed.policy_sha256,
+        numbers=one.numbers,
     )
 
 
@@ -92,9 +146,12 @@ def as_rvps(feed: Feed) -> bytes:
     """One message for RVPS."""
     values: dict[str, list[str]] = {}
     for one in feed.releases:
+        prefix = feed.product
+        if one.platform != _SHORT:
+            prefix += f"/{one.platform}"
         for name, digest in one.registers.items():
             value = digest.partition(":")[2]
-            known = values.setdefault(f"{feed.product}/{name}", [])
+            known = values.setdefault(f"{prefix}/{name}", [])
             if value not in known:
                 known.append(value)
     message = {

@@ -10,11 +10,17 @@ The three registers may stand in lists, several releases together: PCR1 is a has
 the first part of an image, PCR2 over the rest and PCR0 over both, so registers of two
 releases do not go together. PCR0 alone is no pin: bytes can move between the parts.
 
+Instances attest by their NitroTPM, to registers of other names. Of them PCR4 (the
+image) and PCR12 (what its command line got besides) have to be released, and PCR7
+(whose keys Secure Boot takes) where the release names it; and released together, since
+no register is over the others: PCR4 of one release goes with PCR12 of another.
+
 What no key policy shows is not looked at here: grants, IAM policies, who else has the
 material of the key (docs/controls.md).
 """
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
 
@@ -32,6 +38,8 @@ from workbench.kms_policy_actions import (
 )
 from workbench.kms_policy_conditions import (
     ANYTHING,
+    MACHINE,
+    OF_MACHINES,
     REGISTERS,
     Reach,
     most,
@@ -45,6 +53,8 @@ Kind: TypeAlias = Literal[
     "other-measurement",
     "debug",
     "sections",
+    "boot",
+    "mixture",
     "rules",
     "unknown-action",
     "write",
@@ -54,6 +64,7 @@ Kind: TypeAlias = Literal[
 Finding: TypeAlias = tuple[Kind, tuple[str, ...]]
 """A kind and its details."""
 _ANYBODY = Principal(EVERYONE, EVERYONE)
+_SECURE_BOOT = f"{MACHINE}PCR7"
 
 
 class Path(Struct, frozen=True):
@@ -91,17 +102,29 @@ class Judgement(Struct, frozen=True):
 
 
 class Released(Struct, frozen=True):
-    """What registers may be: those of the released measurements, in lower-case hex."""
+    """What registers may be: those of the released measurements, in lower-case hex.
+
+    `registers` are of enclaves, each by itself; `machines` are builds of instances.
+    Without builds of a kind, no attestation of that kind will do.
+    """
 
     registers: dict[str, frozenset[str]]
+    machines: tuple[dict[str, str], ...] = ()
 
     @classmethod
-    def of(cls, released: Sequence[Registers], *, pcr0_alone: bool) -> "Released":
+    def of(
+        cls,
+        released: Sequence[Registers],
+        *,
+        pcr0_alone: bool,
+        machines: Sequence[Registers] = (),
+    ) -> "Released":
         """From the registers of each release.
 
         Args:
-            released: `PCR0` and the like to `sha384:<hex>`.
+            released: `PCR0` and the like to `sha384:<hex>`, of enclaves.
             pcr0_alone: whether PCR0 is enough of a pin.
+            machines: the same, of instances that attest by their NitroTPM.
 
         Raises:
             UsageError: there are none, one lacks a register, or one is zero.
@@ -114,15 +137,33 @@ class Released(Struct, frozen=True):
                 what = f"has no {', '.join(lacking)}" if lacking else f"{zero[0]} is 0"
                 message = f"a released measurement {what}: give all of its registers"
                 raise UsageError(message)
-        if not released:
+        builds = tuple(map(_machine, machines))
+        if not released and not builds:
             message = "no released measurement: there is nothing to compare with"
             raise UsageError(message)
         return cls(
             {
                 name: frozenset(one[name].partition(":")[2] for one in released)
                 for name in names
-            }
+                if released
+            },
+            builds,
         )
+
+
+def _machine(registers: Registers) -> dict[str, str]:
+    """What of an instance's registers has to be released: PCR4, PCR12, perhaps PCR7."""
+    named = {f"{MACHINE}{name}": digest for name, digest in registers.items()}
+    lacking = [name for name in OF_MACHINES if name not in named]
+    if lacking or is_zero(named[OF_MACHINES[0]]):
+        what = f"has no {', '.join(lacking)}" if lacking else f"{OF_MACHINES[0]} is 0"
+        message = f"a released measurement {what}: give all of its registers"
+        raise UsageError(message)
+    return {
+        name: named[name].partition(":")[2]
+        for name in (*OF_MACHINES, _SECURE_BOOT)
+        if name in named
+    }
 
 
 def check_key_policy(
@@ -247,7 +288,77 @@ def _findings(box: Box | None, action: Action, released: Released) -> Sequence[F
 
 
 def _problems(box: Box, released: Released) -> list[Finding]:
-    """In which ways a box is more than released measurements."""
+    """In which ways a box is more than released measurements, of one kind or the other.
+
+    Whatever has an attestation of either kind that will do is let through rightly, so
+    that what is told of are the problems of the kind that the box is about.
+    """
+    machine = {name: one for name, one in box.items() if name.startswith(MACHINE)}
+    enclave = {name: one for name, one in box.items() if name not in machine}
+    found = [
+        *([_of_enclaves(enclave, released)] if released.registers else ()),
+        *([of_machines(machine, released.machines)] if released.machines else ()),
+    ]
+    if not all(found):
+        return []
+    return found[-1] if machine and not enclave else found[0]
+
+
+def of_machines(box: Box, builds: Sequence[Mapping[str, str]]) -> list[Finding]:
+    """In which ways a box is more than released builds of instances.
+
+    Args:
+        box: of registers of instances alone.
+        builds: at least one; what each has to have.
+    """
+    if all(reach.absent for reach in box.values()):
+        return [("no-attestation", ())]
+    first = box.get(OF_MACHINES[0], ANYTHING)
+    if first.but or first.absent:
+        return [("any-code", tuple(sorted(box)))]
+    names = list(dict.fromkeys(name for build in builds for name in build))
+    fixed = {name: box[name].of for name in names if name in box and _fixes(box[name])}
+    loose = [name for name in OF_MACHINES if name not in fixed]
+    other = [
+        f"{name}={value}"
+        for name, values in fixed.items()
+        for value in sorted(values - {build.get(name) for build in builds})
+    ]
+    found: list[Finding] = [("other-measurement", tuple(other))] if other else []
+    if loose:
+        return [*found, ("boot", tuple(loose))]
+    return found or _together_released(fixed, builds)
+
+
+def _fixes(reach: Reach) -> bool:
+    return not (reach.but or reach.absent)
+
+
+def _together_released(
+    fixed: Mapping[str, frozenset[str]], builds: Sequence[Mapping[str, str]]
+) -> list[Finding]:
+    """Values that are each some build's: the first of them that no build has together.
+
+    It ends soon: what comes before the first are no more than there are builds, times
+    the values of what only some of them name.
+    """
+    for values in itertools.product(*map(sorted, fixed.values())):
+        one = dict(zip(fixed, values, strict=True))
+        near = [
+            build
+            for build in builds
+            if all(build.get(name, value) == value for name, value in one.items())
+        ]
+        if not near:
+            told = tuple(f"{name}={value}" for name, value in one.items())
+            return [("mixture", told)]
+        if all(build.keys() - one.keys() for build in near):
+            return [("boot", (_SECURE_BOOT,))]
+    return []
+
+
+def _of_enclaves(box: Box, released: Released) -> list[Finding]:
+    """In which ways a box is more than released enclaves."""
     if all(reach.absent for reach in box.values()):
         return [("no-attestation", ())]
     first = box.get("PCR0", ANYTHING)

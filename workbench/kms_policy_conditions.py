@@ -6,7 +6,7 @@ let through, `least` what it lets through for certain: an Allow is judged by the
 Deny by the other, so that what is not understood never makes a policy safer.
 
 AWS's rules (IAM User Guide, condition operators; KMS Developer Guide, conditions for
-Nitro enclaves), and what is made of them:
+Nitro enclaves and NitroTPM), and what is made of them:
 
     several values         any of them; none of them where the operator has Not
     the key is absent      false, but for Not...: true
@@ -17,7 +17,8 @@ Nitro enclaves), and what is made of them:
     ${...}, other words    anything may be let through, nothing is for certain
 
 The registers' hex is compared without case: KMS is not said to write it in lower case,
-so a Deny that depends on case is not relied on. `ImageSha384` is PCR0.
+so a Deny that depends on case is not relied on. `ImageSha384` is PCR0. Registers of an
+enclave and of an instance have names of their own; no request needs to have both.
 
 >>> strict = Condition("StringEquals", "kms:RecipientAttestation:PCR0", ("AB",))
 >>> most(strict) == Reach(absent=False, but=False, of=frozenset({"ab"}))
@@ -34,9 +35,14 @@ from workbench.kms_policy import Condition
 
 REGISTERS = ("PCR0", "PCR1", "PCR2")
 """What pins the code of an enclave: all of it, first part and rest."""
+MACHINE = "NitroTPM"
+"""How names of registers begin that an instance attests to; an enclave has none."""
+OF_MACHINES = (f"{MACHINE}PCR4", f"{MACHINE}PCR12")
+"""What pins what an instance runs: its image, and what the command line got besides."""
 PREFIX = "kms:RecipientAttestation:"
 _KEY = re.compile(
-    r"kms:recipientattestation:(?:(imagesha384)|pcr([0-9]|[12][0-9]|3[01]))"
+    r"kms:recipientattestation:(?:"
+    r"(imagesha384)|pcr([0-9]|[12][0-9]|3[01])|nitrotpmpcr([0-9]|1[0-9]|2[0-3]))"
 )
 _OPERATOR = re.compile(
     r"(ForAllValues:|ForAnyValue:)?"
@@ -89,6 +95,8 @@ def register_of(key: str) -> str | None:
     match = _KEY.fullmatch(key.lower()) if key.isascii() else None
     if match is None:
         return None
+    if match[3]:
+        return f"{MACHINE}PCR{match[3]}"
     return "PCR0" if match[1] else f"PCR{match[2]}"
 
 

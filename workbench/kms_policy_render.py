@@ -17,10 +17,17 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from pcrlog.errors import UsageError
 from pcrlog.measurement import Registers
 from workbench.kms_policy_actions import ACTIONS
-from workbench.kms_policy_check import Released
-from workbench.kms_policy_conditions import PREFIX, REGISTERS
+from workbench.kms_policy_check import Released, of_machines
+from workbench.kms_policy_conditions import (
+    MACHINE,
+    OF_MACHINES,
+    PREFIX,
+    REGISTERS,
+    Reach,
+)
 
 Block: TypeAlias = dict[str, dict[str, list[str]]]
 """Operator, key, values: a Condition of a policy."""
@@ -30,7 +37,7 @@ _DENIED = ("plaintext", "use")
 
 
 def condition_for(released: Sequence[Registers]) -> Block:
-    """The condition block of some releases.
+    """The condition block of some releases of enclaves.
 
     A register beyond PCR0 to PCR2 is asked for if every release names it.
 
@@ -41,13 +48,47 @@ def condition_for(released: Sequence[Registers]) -> Block:
         UsageError: there are none, or one lacks PCR0, PCR1 or PCR2, or has zeros there.
     """
     Released.of(released, pcr0_alone=False)
+    return {_OPERATOR: _values(PREFIX, REGISTERS, released)}
+
+
+def condition_for_machines(released: Sequence[Registers]) -> Block:
+    """The condition block of some releases of instances, which attest by a NitroTPM.
+
+    A register beyond PCR4 and PCR12 is asked for if every release names it.
+
+    Args:
+        released: `PCR4` and the like to `sha384:<hex>`, for each release.
+
+    Raises:
+        UsageError: there are none; one lacks PCR4 or PCR12, or has zeros in PCR4; or
+            lists of them would let through what nobody released.
+    """
+    builds = Released.of((), pcr0_alone=False, machines=released).machines
+    first = tuple(name.removeprefix(MACHINE) for name in OF_MACHINES)
+    keys = _values(f"{PREFIX}{MACHINE}", first, released)
+    box = {
+        key.removeprefix(PREFIX): Reach(absent=False, but=False, of=frozenset(values))
+        for key, values in keys.items()
+    }
+    if of_machines(box, builds):
+        message = (
+            "in lists, registers of one of these releases would do with those of"
+            " another: render one at a time (--measurement), each for an Allow of its"
+            " own"
+        )
+        raise UsageError(message)
+    return {_OPERATOR: keys}
+
+
+def _values(
+    prefix: str, first: Sequence[str], released: Sequence[Registers]
+) -> dict[str, list[str]]:
+    """The values of each register that all releases name, `first` first."""
     common = set.intersection(*(set(one) for one in released))
-    names = [*REGISTERS, *sorted(common - set(REGISTERS), key=lambda n: int(n[3:]))]
+    names = [*first, *sorted(common - set(first), key=lambda n: int(n[3:]))]
     return {
-        _OPERATOR: {
-            f"{PREFIX}{name}": sorted({one[name].partition(":")[2] for one in released})
-            for name in names
-        }
+        f"{prefix}{name}": sorted({one[name].partition(":")[2] for one in released})
+        for name in names
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pcrlog.encoding import printable
 from workbench.kms_policy import EVERYONE, Principal, Statement
 from workbench.kms_policy_check import Path
-from workbench.kms_policy_conditions import PREFIX, most, register_of
+from workbench.kms_policy_conditions import MACHINE, OF_MACHINES, most, register_of
 
 _SHOWN = 24
 """Characters of `PCR0=<96 digits>`: enough to tell one from another."""
@@ -16,7 +16,11 @@ _MEANS = {
     "PCR3": "PCR3 says which role the machine has",
     "PCR4": "PCR4 says which machine it is",
     "PCR8": "PCR8 says who signed the image",
+    "NitroTPMPCR7": "NitroTPMPCR7 says whose keys Secure Boot takes",
+    "NitroTPMPCR12": "NitroTPMPCR12 says what the command line got besides",
 }
+_WHOLE = ("PCR0", OF_MACHINES[0])
+"""What is over an image."""
 _RENDERED = "the condition that `pcrlog controls render` prints"
 _DENIES = "the statements of `pcrlog controls render --format deny`"
 _MOST = 4
@@ -63,22 +67,26 @@ def _why_unattested(path: Path) -> str:
                 f"{operator} on {printable(condition.key, 60)} holds where there is no"
                 " attestation at all"
             )
-    tpm = [key for key in others if key.lower().startswith(f"{PREFIX}nitrotpm".lower())]
-    if tpm:
-        return f"{printable(tpm[0], 60)} is about instances, and about no enclave"
+    if about:
+        key, registers = about[0].key, [register_of(one.key) or "" for one in about]
+        if all(name.startswith(MACHINE) for name in registers):
+            return f"{printable(key, 60)} is about instances, and about no enclave"
+        return f"{printable(key, 60)} is about enclaves, and about no instance"
     if others:
         return f"its conditions ({_list(others)}) ask for no attestation"
     return "it asks for no attestation"
 
 
 def _why_any_code(path: Path) -> str:
-    wild = [
-        printable(one.operator, 60)
-        for one in path.statement.conditions
-        if register_of(one.key) == "PCR0"
-    ]
-    if wild:
-        return f"its {_list(wild)} on PCR0 lets other values through than it names"
+    for whole in _WHOLE:
+        wild = [
+            printable(one.operator, 60)
+            for one in path.statement.conditions
+            if register_of(one.key) == whole
+        ]
+        if wild:
+            told = f"its {_list(wild)} on {whole} lets other values through"
+            return f"{told} than it names"
     said = [_MEANS[name] for name in path.details if name in _MEANS]
     words = f": {', '.join(said)}, and not what runs" if said else ""
     return f"it asks for an attestation, but of any code{words}"
@@ -96,6 +104,21 @@ def _why_sections(path: Path) -> str:
     )
 
 
+def _why_boot(path: Path) -> str:
+    names = " and ".join(path.details)
+    if OF_MACHINES[1] in path.details:
+        return (
+            f"it does not fix {names}: the same image runs with whatever its command"
+            " line got besides"
+        )
+    return f"it does not fix {names}: the release names whose keys Secure Boot takes"
+
+
+def _why_mixture(path: Path) -> str:
+    named = _list(one[:_SHOWN] + "…" * (len(one) > _SHOWN) for one in path.details)
+    return f"each of {named} is a release's, and no release has them together"
+
+
 def _why_debug(path: Path) -> str:
     names = _list(one.partition("=")[0] for one in path.details)
     return (
@@ -110,6 +133,8 @@ _WHY: dict[str, Callable[[Path], str]] = {
     "other-measurement": _why_other,
     "debug": _why_debug,
     "sections": _why_sections,
+    "boot": _why_boot,
+    "mixture": _why_mixture,
     "rules": lambda _path: "whoever may do this decides later who obtains plaintext",
     "unknown-action": lambda _path: "what is not known is taken for the worst",
     "write": lambda _path: "it makes ciphertext that no enclave has asked for",
@@ -137,6 +162,10 @@ _MEND: dict[str, Callable[[Path], str]] = {
     ),
     "debug": lambda _path: "take the zeros out",
     "sections": lambda _path: f"use {_RENDERED}, which fixes PCR0, PCR1 and PCR2",
+    "boot": lambda _path: (
+        f"use {_RENDERED}, which fixes PCR4, PCR12, and PCR7 if named"
+    ),
+    "mixture": lambda _path: "one Allow for each release, with its own values alone",
     "rules": lambda _path: (
         "take these actions away; or, if they are meant to: --administrator ARN"
     ),

@@ -7,8 +7,9 @@ an hour, and one document for the same claims. Whoever knows it can attest to an
 As far as a verifier can tell it is like the real one: names, lifetimes, path lengths
 and key usages of the chain (ATTEST.md 1.3; without key identifiers and CRL addresses),
 PCR4 and which registers there are, the order of the fields, a payload of indefinite
-length. It lies on request: `profiles` make another chain, the fields of `document`
-other claims, `sign` any payload in any envelope.
+length. With `tpm=True` it is an instance with a NitroTPM, not an enclave (ATTEST.md 3).
+It lies on request: `profiles` make another chain, the fields of `document` other
+claims, `sign` any payload in any envelope.
 
 >>> simulator = Simulator(b"an example")
 >>> data = simulator.document(time=1_795_417_200_000, registers={"PCR0": b"0" * 48})
@@ -37,6 +38,9 @@ _DAY = 24 * _HOUR
 _ROOT_BEGINS = 1_572_269_285
 """2019-10-28T13:28:05Z, as AWS's root does."""
 _ZERO = bytes(48)
+_ONES = b"\xff" * 48
+_UNUSED = range(17, 23)
+"""A TPM's registers for a launch that these instances do not have."""
 _USAGES = (
     "digital_signature",
     "content_commitment",
@@ -96,14 +100,19 @@ PROFILES = (
 
 
 class Simulator:
-    """A simulated enclave, and the authorities above it."""
+    """A simulated enclave, or an instance's TPM, and the authorities above it."""
 
-    def __init__(self, seed: bytes, profiles: Sequence[Profile] = PROFILES) -> None:
+    def __init__(
+        self, seed: bytes, profiles: Sequence[Profile] = PROFILES, *, tpm: bool = False
+    ) -> None:
         self._seed = seed
         self._profiles = profiles
+        self._tpm = tpm
+        self._member = "nitrotpm_pcrs" if tpm else "pcrs"
         name = sha256(b"module" + seed).hexdigest()
         self.instance_id = f"i-{name[:17]}"
-        self.module_id = f"{self.instance_id}-enc{name[17:33]}"
+        part = f"tpm{0:016}" if tpm else f"enc{name[17:33]}"
+        self.module_id = f"{self.instance_id}-{part}"
         self._keys = [self._key(position) for position in range(len(profiles))]
         self._root = self._certificate(0, _ROOT_BEGINS)
         self._hour: int | None = None
@@ -126,7 +135,8 @@ class Simulator:
         """A document signed at `time` (unix milliseconds).
 
         `registers` are named as in PCR0 and hold 48 bytes or their hex; those left out
-        are zero, except PCR4. In debug mode PCR0, PCR1 and PCR2 are zero in any case.
+        are zero, except an enclave's PCR4, and a TPM's PCR17 to 22, which are all ones.
+        In debug mode an enclave's PCR0, PCR1 and PCR2 are zero in any case.
         `fields` are `nonce`, `user_data` and `public_key`, or any to be written instead
         of the honest ones.
         """
@@ -135,7 +145,9 @@ class Simulator:
             "module_id": self.module_id,
             "digest": "SHA384",
             "timestamp": time,
-            "pcrs": self._pcrs(registers, debug=debug),
+            "nitrotpm_pcrs" if self._tpm else "pcrs": self._pcrs(
+                registers, debug=debug
+            ),
             "certificate": leaf,
             "cabundle": tuple(cas),
             "public_key": None,
@@ -174,8 +186,14 @@ class Simulator:
     def _pcrs(
         self, registers: Mapping[str, bytes | str], *, debug: bool
     ) -> dict[int | str, cbor.Value]:
-        pcrs: dict[int | str, cbor.Value] = dict.fromkeys(range(16), _ZERO)
-        pcrs[4] = sha384(_ZERO + self.instance_id.encode()).digest()
+        pcrs: dict[int | str, cbor.Value]
+        if self._tpm:
+            pcrs = {
+                number: _ONES if number in _UNUSED else _ZERO for number in range(24)
+            }
+        else:
+            pcrs = dict.fromkeys(range(16), _ZERO)
+            pcrs[4] = sha384(_ZERO + self.instance_id.encode()).digest()
         for name, digest in registers.items():
             number = int(name.removeprefix("PCR"))
             pcrs[number] = decode_hex(digest, 48) if isinstance(digest, str) else digest

@@ -47,9 +47,19 @@ CHECKS = (
 )
 
 LINK_1 = CHECKS[1:7]
-"""The checks of the document itself."""
+"""The checks of the document itself, but for those of its platform."""
 LOG = tuple(name for name in CHECKS if name.startswith("log.") and name != "log.memory")
 ANSWERS = CHECKS[14:18]
+_BEFORE_PLATFORMS_OWN = "document.chain"
+OF_COLLATERAL = frozenset(
+    {
+        "document.collateral",
+        "document.revocation",
+        "document.qe-identity",
+        "document.tcb",
+    }
+)
+"""Those that cannot be made without what a maker publishes of its machines."""
 NOT_REACHED = "not reached"
 """What a check found that nobody recorded."""
 _WORSE = {"pass": 0, "unchecked": 1, "fail": 2}
@@ -76,6 +86,16 @@ class Demands(Struct, frozen=True, dict=True):
     components: bool
     archived: bool
     archives: bool
+    time: bool = True
+    """Whether the document has to say when it was made, or hold our nonce."""
+    collateral: bool = True
+    platforms_own: tuple[str, ...] = ()
+    """Checks that the document's platform adds."""
+
+    @property
+    def link_1(self) -> tuple[str, ...]:
+        """The checks of the document itself."""
+        return (*LINK_1, *self.platforms_own)
 
     @cached_property
     def _waived(self) -> frozenset[str]:
@@ -83,6 +103,8 @@ class Demands(Struct, frozen=True, dict=True):
         links = set(self.links)
         demanded = {
             "document.nonce": self.nonce and not self.archived,
+            "document.time": self.time,
+            **dict.fromkeys(OF_COLLATERAL, self.collateral),
             "channel": self.channel,
             "log.witnesses": self.witnesses,
             "log.index-monitors": self.index_monitors,
@@ -97,7 +119,8 @@ class Demands(Struct, frozen=True, dict=True):
         """Whether a check with this status may decide the verdict."""
         if check not in self._waived:
             return True
-        refuting = {"document.nonce", "log.memory", "controls"}
+        refuting = {"document.nonce", "document.time", "log.memory", "controls"}
+        refuting |= OF_COLLATERAL
         if self.components:
             refuting.add("components")
         return status == "fail" and check in refuting
@@ -128,8 +151,9 @@ class Recorder:
         return any(self.status(check) == status for check in checks)
 
     def checks(self, demands: Demands) -> Iterator[Check]:
-        """All checks in their order."""
-        for check in CHECKS:
+        """All checks in their order; a platform's own after the document's chain."""
+        place = CHECKS.index(_BEFORE_PLATFORMS_OWN) + 1
+        for check in (*CHECKS[:place], *demands.platforms_own, *CHECKS[place:]):
             status, expected, found = self._found.get(
                 check, ("unchecked", "", NOT_REACHED)
             )

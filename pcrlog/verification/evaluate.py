@@ -4,6 +4,8 @@ A component is a subject of its own, judged once however often it is named; link
 6 take the worst of the release's components.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Struct
 
@@ -50,10 +52,14 @@ class Evaluation:
         self._parts: dict[int, Chain] = {}
 
     def chain(
-        self, subject: Subject, rules: Product, registers: Registers | None
+        self,
+        subject: Subject,
+        rules: Product,
+        registers: Registers | None,
+        numbers: Mapping[str, int] | None = None,
     ) -> Chain:
         """The links 2 to 7 of a subject."""
-        releases = Releases(self.judge, subject, rules, registers)
+        releases = Releases(self.judge, subject, rules, registers, numbers)
         audits = Audits(releases)
         against = _against(releases, audits)
         passes = {

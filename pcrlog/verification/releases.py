@@ -6,6 +6,7 @@ of them is void or rightly revoked. A measurement counts as the lowest version t
 was ever released under.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from pcrlog.entry import Entry
@@ -22,7 +23,8 @@ from pcrlog.verification.judge import Judge
 class Releases:
     """The releases of one subject, judged under the rules for its product.
 
-    `registers` are the document's; without a document every release matches.
+    `registers` and `numbers` are the document's; where there is none, all that is
+    lacking matches.
     """
 
     def __init__(
@@ -31,23 +33,26 @@ class Releases:
         subject: Subject,
         rules: Product,
         registers: Registers | None = None,
+        numbers: Mapping[str, int] | None = None,
     ) -> None:
         self.judge = judge
         self.subject = subject
         self.rules = rules
         self._registers = registers
+        self._numbers = numbers
         # By index: whether it conflicts no longer. Each is asked once, however many
         # releases it might contradict.
         self._settled: dict[int, bool] = {}
 
     @cached_property
     def matching(self) -> list[tuple[Entry, Release]]:
-        """Releases all of whose registers the document has."""
-        have = self._registers
+        """Releases all of whose registers, and numbers, the document has."""
+        have, counted = self._registers, self._numbers
         return [
             (entry, release)
             for entry, release in self.subject.releases
-            if have is None or entry.statement.registers.items() <= have.items()
+            if (have is None or entry.statement.registers.items() <= have.items())
+            and (counted is None or (release.numbers or {}).items() <= counted.items())
         ]
 
     @cached_property

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from pcrlog.attestation import Document
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
 from pcrlog.errors import MalformedError, UsageError
@@ -16,7 +17,7 @@ from pcrlog.gather import Gathering, Subject, gather
 from pcrlog.measurement import PLATFORMS, Registers, spell
 from pcrlog.policy import Policy
 from pcrlog.verification import links
-from pcrlog.verification.checks import ANSWERS, LINK_1, LOG, Demands, Recorder
+from pcrlog.verification.checks import ANSWERS, LOG, Demands, Recorder
 from pcrlog.verification.document import (
     Asked,
     check_channel,
@@ -49,6 +50,7 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
     nonce: bytes | None = None,
     binding: Mapping[str, bytes] | None = None,
     memory: Memory | None = None,
+    collateral: bytes | None = None,
 ) -> Report:
     """Check a live (or, with `at`, archived) document against all that a log says.
 
@@ -62,6 +64,7 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
         nonce: what we sent, and expect in the document.
         binding: what our connection shows of its other end, by kind.
         memory: the checkpoint remembered of this log.
+        collateral: what the maker publishes of its machines (intel-sgx), as a file.
 
     Returns:
         The report. Use `Report.verified()` to go on.
@@ -69,14 +72,13 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
     Raises:
         UsageError: the policy does not name the product.
     """
-    asked = Asked(now, at, nonce)
+    asked = Asked(now, at, nonce, collateral)
     run = _start(policy, product, archived=at is not None)
     document = check_document(attestation, policy, run.rules, asked, run.recorder)
     if document is not None:
         run.document, run.platform = document, document.platform
-        run.registers = document.registers
-        nonce_required = policy.platforms[document.platform].nonce_required
-        run.demands = replace(run.demands, nonce=nonce_required)
+        run.registers, run.numbers = document.registers, document.numbers
+        run.demands = _demands_of(document, policy, run.demands)
     now = effective_now(document, policy, asked)
     _check_policy(run, now)
     _consult(run, bundle, memory, now, now if at is None else at)
@@ -88,7 +90,7 @@ def verify(  # noqa: PLR0913 - the protocol's signature, PROTOCOL.md section 4
     return report(run, _link_1(run))
 
 
-def foresee(
+def foresee(  # noqa: PLR0913 - what `verify` takes, but for a document
     registers: Registers,
     bundle: bytes,
     policy: Policy,
@@ -96,8 +98,18 @@ def foresee(
     product: str,
     platform: str,
     now: int,
+    numbers: Mapping[str, int] | None = None,
 ) -> Report:
     """What `verify` would say of an enclave with these registers; link 1 is unchecked.
+
+    Args:
+        registers: the enclave's.
+        bundle: the log's answers.
+        policy: the relying party's own demands.
+        product: which product it is meant to be.
+        platform: of `PLATFORMS`.
+        now: unix seconds.
+        numbers: the enclave's, where they are known: a release may name any.
 
     Raises:
         UsageError: the policy does not name the product, or not on this platform.
@@ -107,7 +119,7 @@ def foresee(
         message = f"{product}: expected {run.rules.platforms}, found {platform}"
         raise UsageError(message)
     _check_policy(run, now)
-    run.platform, run.registers = platform, registers
+    run.platform, run.registers, run.numbers = platform, registers, numbers
     _consult(run, bundle, None, now, now)
     return report(run, _link_1(run))
 
@@ -116,8 +128,10 @@ def _start(policy: Policy, product: str, *, archived: bool) -> Run:
     rules = policy.product(product)
     logs = policy.logs.values()
     platforms = [policy.platforms.get(name) for name in rules.platforms]
+    own = [check for name in rules.platforms for check in PLATFORMS[name].checks]
     demands = Demands(
         nonce=any(platform and platform.nonce_required for platform in platforms),
+        platforms_own=tuple(own),
         channel=rules.channel == "required",
         witnesses=any(log.witnesses is not None for log in logs),
         index_monitors=any(log.index_monitors is not None for log in logs),
@@ -127,6 +141,20 @@ def _start(policy: Policy, product: str, *, archived: bool) -> Run:
         archives=policy.archives,
     )
     return Run(policy, product, rules, demands, Recorder())
+
+
+def _demands_of(document: Document, policy: Policy, before: Demands) -> Demands:
+    """What is demanded, now that it is known of which platform the document is."""
+    rules = policy.platforms[document.platform]
+    return replace(
+        before,
+        nonce=rules.nonce_required,
+        # Without a time and without a nonce it may be of any age, which a policy that
+        # demands no nonce of such a platform puts up with.
+        time=rules.nonce_required or document.time is not None,
+        collateral=rules.collateral_required,
+        platforms_own=PLATFORMS[document.platform].checks,
+    )
 
 
 def _check_policy(run: Run, now: int) -> None:
@@ -167,7 +195,8 @@ def _consult(
     incomplete = forked or not recorder.all([*log_checks, *ANSWERS])
     judge = Judge(run.authority, run.policy, now, at)
     evaluation = Evaluation(judge, run.rules, incomplete=incomplete)
-    chain = evaluation.chain(gathering.subjects[0], run.rules, run.registers)
+    subject = gathering.subjects[0]
+    chain = evaluation.chain(subject, run.rules, run.registers, run.numbers)
     record(chain, recorder, incomplete=incomplete)
     if recorder.any(("release.version", "policy.distrust"), "fail"):
         chain.status[2] = "failed"
@@ -209,7 +238,7 @@ def _link_1(run: Run) -> Status:
     recorder, demands = run.recorder, run.demands
     checks = [
         name
-        for name in (*LINK_1, "channel")
+        for name in (*demands.link_1, "channel")
         if demands.require(name, recorder.status(name))
     ]
     archived = demands.archived and not demands.archives

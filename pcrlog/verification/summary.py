@@ -1,6 +1,6 @@
 """From what one run found to the report that says it, in words first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -78,6 +78,7 @@ class Run(Struct):
     recorder: Recorder
     document: Document | None = None
     registers: Registers | None = None
+    numbers: Mapping[str, int] | None = None
     platform: str | None = None
     opened: Opened | None = None
     authority: Authority | None = None

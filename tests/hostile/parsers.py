@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from pcrlog import evidence, limits, statement, tiles, transport, trie
-from pcrlog.attestation import cbor, chain, cose, decode_input, platform, roots
+from pcrlog import evidence, limits, sigstruct, statement, tiles, transport, trie
+from pcrlog.attestation import (
+    cbor,
+    chain,
+    cose,
+    decode_input,
+    intel_sgx,
+    platform,
+    roots,
+)
+from pcrlog.attestation.sgx import collateral, extension, pem
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import Checkpoint
 from pcrlog.encoding import decode_base64, decode_hex, parse_decimal, parse_time
@@ -63,7 +72,7 @@ def text(read: Callable[[str], object]) -> Callable[[bytes], object]:
 
 def of_registers(data: bytes) -> object:
     """The registers in a file that a build has published."""
-    return collect(parse_pairs(data))
+    return collect(parse_pairs(data)).registers
 
 
 def of_evidence(data: bytes) -> object:
@@ -74,6 +83,11 @@ def of_evidence(data: bytes) -> object:
 def of_document(data: bytes) -> object:
     """An attestation document as a person or a server hands it over."""
     return platform("aws-nitro").parse(decode_input(data)).verify_signature()
+
+
+def of_collateral(data: bytes) -> object:
+    """What a maker publishes of its machines, from a file or a service."""
+    return collateral.parse(data).unverified_statements()
 
 
 def of_image(data: bytes) -> object:
@@ -103,6 +117,7 @@ def of_placing(data: bytes) -> object:
 
 
 _MALFORMED = (MalformedError,)
+_NOT_KNOWN = (MalformedError, UncheckedError)
 _KNOWN = (MalformedError, UncheckedError)
 _REFUTED = (MalformedError, VerificationError, UncheckedError)
 _USAGE = (UsageError,)
@@ -144,12 +159,19 @@ PARSERS = {
     "measurement": Parser(text(parse_measurement), _MALFORMED, LINE),
     "registers": Parser(of_registers, _MALFORMED, 1 << 18),  # of 1 << 20: time
     "builds": Parser(parse_builds, _MALFORMED, 1 << 18),  # the same
+    "SIGSTRUCT": Parser(
+        sigstruct.verify, (MalformedError, VerificationError), sigstruct.SIZE
+    ),
     "document": Parser(
         of_document, (MalformedError, VerificationError), 2 * limits.ATTESTATION
     ),
     "CBOR": Parser(cbor.decode, _MALFORMED, limits.ATTESTATION),
     "COSE": Parser(cose.parse, _MALFORMED, limits.ATTESTATION),
     "certificate": Parser(lambda d: chain.load([d, d], d), _MALFORMED, 1024),
+    "quote": Parser(intel_sgx.parse, _MALFORMED, limits.ATTESTATION),
+    "extension for SGX": Parser(extension.read, _MALFORMED, limits.ATTESTATION),
+    "certificates": Parser(text(pem.read), _MALFORMED, limits.COLLATERAL),
+    "collateral": Parser(of_collateral, _NOT_KNOWN, limits.COLLATERAL),
     "root": Parser(text(roots.from_pem), _USAGE, limits.POLICY),
     "image": Parser(of_image, (MalformedError, VerificationError), 1 << 18),  # streamed
     "image's signature": Parser(eif_certificate.read, _MALFORMED, 32_768),

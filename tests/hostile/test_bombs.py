@@ -209,7 +209,10 @@ _THROUGH_OTHERS = {
     "decode_json",  # envelope, statement, request, bundle
     "from_seed",  # 32 bytes of our own
     "parse_entry",  # leaf
+    "parse_report",  # quote
+    "read_chain",  # collateral
     "read_entry",  # leaf
+    "read_json",  # collateral
     "read_signatures",  # envelope, request
     "read_statement",  # leaf
 }

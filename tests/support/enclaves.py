@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from demo.enclave import self_signed
 from pcrlog.encoding import sha256
+from tests.support.machines import quote
 from tests.support.scene import GOOD, document
 
 
@@ -54,7 +55,8 @@ class Enclave(ThreadingHTTPServer):
     `fields` are what its documents carry beside the nonce; `document` may be replaced
     by what takes the nonce asked for and gives any bytes. `answers` maps a path to
     status and headers that it is answered with. `drips`: instead of a document, chunks
-    begin with the one, and the other comes again and again.
+    begin with the one, and the other comes again and again. One on other hardware is
+    given `document`: `on_sgx` is one with SGX, which names its key as `public_key`.
     """
 
     daemon_threads = True
@@ -112,6 +114,10 @@ class Enclave(ThreadingHTTPServer):
         """A document as it should be."""
         now = int(self.clock())
         return document(self.registers, time=now, nonce=nonce, **self.fields)
+
+    def on_sgx(self, nonce: bytes) -> bytes:
+        """A quote, instead of a document of AWS."""
+        return quote(nonce=nonce, public_key=self.own.spki_sha256)
 
     @property
     def url(self) -> str:

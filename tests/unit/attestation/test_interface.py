@@ -7,30 +7,113 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pcrlog import limits
-from pcrlog.attestation import decode_input, platform, roots
+from pcrlog.attestation import (
+    ATTESTING,
+    Document,
+    Platform,
+    Step,
+    Trust,
+    decode_input,
+    genuine,
+    platform,
+    recognise,
+    roots,
+)
+from pcrlog.attestation.simulator import Simulator
 from pcrlog.encoding import encode_base64
-from pcrlog.errors import MalformedError, UsageError
+from pcrlog.errors import (
+    MalformedError,
+    UncheckedError,
+    UsageError,
+    VerificationError,
+)
+from pcrlog.measurement import PLATFORMS
 
 DOCUMENT = bytes.fromhex("8444a1013822a0") + bytes(range(256))
 TAGGED = b"\xd2" + DOCUMENT
 INDEFINITE = b"\x9f" + DOCUMENT[1:] + b"\xff"
 
 
-def test_a_platform_says_what_its_registers_are_like() -> None:
-    nitro = platform("aws-nitro")
-    assert nitro.name == "aws-nitro"
-    assert nitro.required_registers == ("PCR0", "PCR1", "PCR2")
-    assert nitro.identity == (("PCR0",),)
-    assert nitro.forbidden_registers == ("PCR4",)
-    assert nitro.digest_algorithms == ("sha256", "sha384", "sha512")
+def test_every_platform_that_attests_has_a_module_and_roots() -> None:
+    assert ATTESTING == ("aws-nitro", "aws-nitrotpm", "intel-sgx")
+    for name in ATTESTING:
+        known = platform(name)
+        assert known.name == name
+        assert roots.builtin(name)
+        own = [step.check for step in known.steps][2:]
+        assert tuple(own) == PLATFORMS[name].checks
 
 
-@pytest.mark.parametrize(
-    "name", ["aws-nitrotpm", "artifact", "source", "", "AWS-NITRO"]
-)
+@pytest.mark.parametrize("name", ["artifact", "source", "", "AWS-NITRO", "sgx.quote"])
 def test_other_platforms_have_no_documents(name: str) -> None:
-    with pytest.raises(UsageError, match="known: aws-nitro"):
+    with pytest.raises(UsageError, match="known: aws-nitro, aws-nitrotpm, intel-sgx"):
         platform(name)
+
+
+# The walk: what steps come to, whatever they are.
+
+NOTHING = Trust((), 0)
+FOUND = Document("p", {}, None, None, None, None, "", "", 0, 0, "", ())
+
+
+def step(check: str, outcome: object) -> Step:
+    def take(_: object, __: Trust) -> tuple[object, str]:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome, "words"
+
+    return Step(check, "expected", take)
+
+
+def walked(*steps: Step) -> list[str]:
+    known = Platform("p", (), lambda data: data, lambda _: iter(()), steps)
+    return [
+        "document" if isinstance(one, Document) else f"{one.check} {one.status}"
+        for one in known.walk(b"", NOTHING)
+    ]
+
+
+def test_a_step_that_fails_is_the_last() -> None:
+    fails = VerificationError("no")
+    assert walked(step("a", b"x"), step("b", fails), step("c", FOUND)) == [
+        "a pass",
+        "b fail",
+    ]
+    assert walked(step("a", FOUND), step("b", fails)) == ["a pass", "b fail"]
+
+
+def test_a_step_that_cannot_be_made_ends_it_while_there_is_no_document() -> None:
+    unmade = UncheckedError("how?")
+    assert walked(step("a", b"x"), step("b", unmade), step("c", FOUND)) == [
+        "a pass",
+        "b unchecked",
+    ]
+    assert walked(step("a", FOUND), step("b", unmade), step("c", FOUND)) == [
+        "a pass",
+        "b unchecked",
+        "c pass",
+        "document",
+    ]
+
+
+def test_what_is_recognised_is_a_document_of_just_one_platform(
+    simulator: Simulator,
+) -> None:
+    data = simulator.document(time=1_795_417_205_678, registers={"PCR0": b"\1" * 48})
+    assert recognise(data)[0].name == "aws-nitro"
+    with pytest.raises(MalformedError, match="pcrs") as caught:
+        recognise(data, ("aws-nitrotpm",))
+    assert "intel-sgx" not in str(caught.value)
+    with pytest.raises(MalformedError, match="expected an attestation document"):
+        recognise(data, ())
+
+
+def test_genuine_gives_a_document_or_raises(simulator: Simulator) -> None:
+    data = simulator.document(time=1_795_417_205_678, registers={"PCR0": b"\1" * 48})
+    document, unmade = genuine("aws-nitro", data, Trust((simulator.root_der,), 0))
+    assert (document.platform, unmade) == ("aws-nitro", [])
+    with pytest.raises(VerificationError, match=r"^document\.chain: "):
+        genuine("aws-nitro", data, NOTHING)
 
 
 def test_the_builtin_root_is_the_one_that_aws_published() -> None:
@@ -71,8 +154,8 @@ def test_a_root_that_is_not_one_certificate_in_pem_is_refused(pem: str) -> None:
 
 
 def test_other_platforms_have_no_builtin_root() -> None:
-    with pytest.raises(UsageError, match="no builtin roots for 'intel-sgx'"):
-        roots.builtin("intel-sgx")
+    with pytest.raises(UsageError, match="no attestation documents of platform"):
+        roots.builtin("artifact")
 
 
 def test_importing_the_package_does_not_import_cryptography() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from pcrlog import limits
-from pcrlog.attestation import Document, cbor, cose, platform
+from pcrlog.attestation import Document, Trust, cbor, cose, genuine, platform
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.errors import MalformedError, VerificationError
 
@@ -17,7 +17,7 @@ Map = dict[int | str, cbor.Value]
 
 
 def verify(simulator: Simulator, data: bytes) -> Document:
-    return NITRO.parse(data).verify_signature().verify_chain([simulator.root_der])
+    return genuine(NITRO.name, data, Trust((simulator.root_der,), 0))[0]
 
 
 def payload_of(data: bytes) -> Map:
@@ -228,7 +228,7 @@ def test_wrong_types_sizes_and_numbers_are_refused(
 ) -> None:
     data = simulator.sign(cbor.encode(honest | {field: value}))
     with pytest.raises(
-        MalformedError, match=rf"^aws-nitro document, {field}.*: expect"
+        MalformedError, match=rf"^attestation document, {field}.*: expect"
     ):
         NITRO.parse(data)
 
@@ -271,7 +271,6 @@ def test_the_length_names_the_algorithm(
     data = simulator.document(time=TIME, registers={}, pcrs=pcrs)
     registers = verify(simulator, data).registers
     assert registers == {f"PCR{n}": f"{algorithm}:" + "0a" * size for n in range(32)}
-    assert algorithm in NITRO.digest_algorithms
 
 
 def test_registers_need_not_be_without_gaps_nor_in_order(simulator: Simulator) -> None:
@@ -281,18 +280,6 @@ def test_registers_need_not_be_without_gaps_nor_in_order(simulator: Simulator) -
     data = simulator.document(time=TIME, registers={}, pcrs=pcrs)
     names = ["PCR0", "PCR1", "PCR2", "PCR3", "PCR4", "PCR8"]
     assert list(verify(simulator, data).registers) == names
-
-
-def test_a_nitrotpm_document_is_another_platform(
-    simulator: Simulator, honest: Map
-) -> None:
-    both = simulator.sign(cbor.encode(honest | {"nitrotpm_pcrs": honest["pcrs"]}))
-    honest["nitrotpm_pcrs"] = honest.pop("pcrs")
-    for data in (both, simulator.sign(cbor.encode(honest))):
-        with pytest.raises(
-            MalformedError, match="platform aws-nitrotpm is not support"
-        ):
-            NITRO.parse(data)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +298,7 @@ def test_debug_is_pcr0_to_2_zero_whatever_the_others_are(
     # ATTEST.md 1.6: Cantina 3.2.1, base/base PR 4042.
     document = verify(simulator, simulator.document(time=TIME, registers=registers))
     assert document.registers["PCR4"].strip("0") != "sha384:"
-    assert document.debug is debug
+    assert bool(document.debug) is debug
 
 
 # Signature, and notes.

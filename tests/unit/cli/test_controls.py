@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,9 +10,18 @@ import pytest
 from pcrlog.encoding import encode_json, sha256
 from pcrlog.predicates import Control, Release
 from tests.support.documents import WRITE
+from tests.support.machines import (
+    ENCLAVE,
+    INSTANCE,
+    OTHER_INSTANCE,
+    SGX,
+    SGX_RULES,
+    TPM,
+    TPM_RULES,
+)
 from tests.support.scene import PRODUCT
 from tests.support.vectors import ROOT
-from tests.unit.cli.world import GOOD, OLD, World, hexes, problem
+from tests.unit.cli.world import GOOD, OLD, URL, World, hexes, problem
 from tests.unit.workbench.kms_policies import (
     ADMIN,
     APP,
@@ -257,6 +267,95 @@ def test_without_a_policy_nothing_is_accepted(world: World) -> None:
     release(world, "1.4.2", dict(GOOD))
     words = f"--log https://log.example/pcr --product {PRODUCT}"
     assert world.run("controls render", words).status == 2
+
+
+# --- instances, and other machines ----------------------------------------------------
+
+
+@pytest.fixture
+def mixed(world: World) -> World:
+    """Releases on three platforms, all of which the policy names."""
+    waived = {"witnesses": "none", "index_monitors": "none"}
+    text = world.scene.policy_text(
+        log={"url": URL, **waived},
+        platforms={SGX: SGX_RULES, TPM: TPM_RULES},
+        product={"platforms": ["aws-nitro", SGX, TPM]},
+    )
+    world.write("policy.toml", text.encode())
+    world.scene.release("1.0.0", image=GOOD)
+    world.scene.release("1.0.1", image=ENCLAVE, platform=SGX)
+    world.scene.release("1.0.2", image=INSTANCE, platform=TPM)
+    world.log.seal()
+    return world
+
+
+def pinned(image: Mapping[str, str], *names: str) -> dict[str, Any]:
+    values = {f"NitroTPM{n}": image[n].partition(":")[2] for n in names or image}
+    return allow(pin(**values))
+
+
+def test_instances_are_checked_against_their_own_releases(mixed: World) -> None:
+    write(mixed, PINNED, pinned(INSTANCE))
+    status, said = check(mixed, LOG)
+    assert (status, len(said["admitted"])) == (0, 2)
+    assert said["released"] == [dict(GOOD), dict(INSTANCE)]
+    write(mixed, pinned(INSTANCE, "PCR4", "PCR12"))
+    status, said = check(mixed, LOG)
+    assert (status, [way["kind"] for way in said["paths"]]) == (4, ["boot"])
+    write(mixed, pinned(OTHER_INSTANCE))
+    assert check(mixed, LOG)[0] == 4
+    assert f"1.0.1: AWS KMS takes no attestation of {SGX}" in " ".join(
+        mixed.run("controls check kms.json", LOG).err.split()
+    )
+
+
+def test_a_condition_is_for_one_kind_of_machine(mixed: World) -> None:
+    ran = mixed.run("controls render", LOG)
+    assert ran.status == 2
+    assert "not of both: --platform" in " ".join(ran.err.split())
+    for platform, mine in ((TPM, "1.0.2"), ("aws-nitro", "1.0.0")):
+        words = f"controls render {LOG} --platform {platform}"
+        said = json.loads(mixed.run(words, "--json").out)
+        assert said["versions"] == [mine]
+        assert len(said["left_out"]) == 2
+        write(mixed, allow(said["condition"]))
+        assert check(mixed, LOG)[0] == 0
+        told = " ".join(mixed.run(words).err.split())
+        assert f"AWS KMS takes no attestation of {SGX}" in told
+        assert "a condition of its own" in told
+
+
+def test_a_product_that_kms_takes_no_attestation_of_is_not_checked(
+    mixed: World,
+) -> None:
+    write(mixed, PINNED)
+    for index, entry in list(mixed.log.entries.items()):
+        if getattr(entry.predicate, "platform", SGX) in {"aws-nitro", TPM}:
+            mixed.log.revoke("acme.example", "withdrawn", index)
+    mixed.log.seal()
+    ran = mixed.run("controls check kms.json", LOG)
+    assert ran.status == 4
+    told = " ".join(ran.err.split())
+    assert "of those that KMS takes an attestation of" in told
+    assert f"AWS KMS takes no attestation of {SGX}" in told
+
+
+def test_registers_of_instances_are_given_in_either_form(world: World) -> None:
+    write(world, pinned(INSTANCE))
+    spelled = ",".join(f"{name}={digest}" for name, digest in INSTANCE.items())
+    assert check(world, f"--measurement {TPM}/{spelled}")[0] == 0
+    assert check(world, f"--measurement {TPM}/{spelled} --pcr0-alone")[0] == 0
+    digests = {name: d.partition(":")[2] for name, d in INSTANCE.items()}
+    world.write("tpm.json", encode_json({"Measurements": digests}))
+    assert check(world, "--measurements tpm.json")[0] == 0
+    assert check(world, "--measurements good.json")[0] == 4
+    ran = world.run(f"controls check kms.json --measurement {TPM}/PCR4={'0' * 96}")
+    assert ran.status == 2
+    ran = world.run(f"controls render --measurements good.json --platform {TPM}")
+    assert (ran.status, "there are some on aws-nitro" in ran.err) == (2, True)
+    sgx = f"{SGX}/MRENCLAVE={ENCLAVE['MRENCLAVE']}"
+    ran = world.run(f"controls check kms.json --measurement {sgx}")
+    assert (ran.status, f"got {SGX}" in ran.err) == (2, True)
 
 
 # --- the guide ------------------------------------------------------------------------

@@ -8,9 +8,18 @@ import cbor2
 import pytest
 
 from pcrlog.bundle import Bundle, Included
+from tests.support.machines import (
+    ENCLAVE,
+    INSTANCE,
+    NUMBERS,
+    SGX,
+    SGX_RULES,
+    TPM,
+    TPM_RULES,
+)
 from tests.support.memory_log import MemoryLog, registers
 from tests.support.scene import DAY, HOUR, PRODUCT, changed
-from tests.unit.cli.world import GOOD, OLD, ROGUE, World
+from tests.unit.cli.world import GOOD, OLD, ROGUE, URL, World
 
 EXPORT = f"export {PRODUCT} --policy policy.toml"
 
@@ -175,6 +184,103 @@ def test_standard_output_holds_the_feed_alone(running: World) -> None:
     ran = running.run(EXPORT, "--rvps -o -")
     assert json.loads(ran.out)["type"] == "sample"
     assert running.run(EXPORT, "--corim -o -").status == 2
+
+
+# --- several platforms ----------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(world: World) -> World:
+    """Releases on three platforms, all of which the policy names, and a file."""
+    policy_for(world, "aws-nitro", SGX, TPM)
+    world.scene.release("1.0.0", image=GOOD)
+    world.scene.release("1.0.1", image=ENCLAVE, platform=SGX, numbers=NUMBERS)
+    world.scene.release("1.0.2", image=INSTANCE, platform=TPM)
+    artifact = {"digest": f"sha256:{'ab' * 32}"}
+    world.scene.release("1.0.3", image=artifact, platform="artifact")
+    world.log.seal()
+    return world
+
+
+def policy_for(world: World, *platforms: str) -> None:
+    waived = {"witnesses": "none", "index_monitors": "none"}
+    text = world.scene.policy_text(
+        log={"url": URL, **waived},
+        platforms={SGX: SGX_RULES, TPM: TPM_RULES},
+        product={"platforms": [*platforms, "artifact"]},
+    )
+    world.write("policy.toml", text.encode())
+
+
+def test_all_platforms_of_a_product_that_attest_are_exported(mixed: World) -> None:
+    ran = mixed.run(EXPORT, "--jsonl")
+    assert ran.status == 0, ran.err
+    tpm, sgx, nitro = lines(ran.out)
+    assert [one["platform"] for one in (tpm, sgx, nitro)] == [TPM, SGX, "aws-nitro"]
+    assert (tpm["registers"], sgx["registers"]) == (INSTANCE, ENCLAVE)
+    assert sgx["numbers"] == NUMBERS
+    [measurement] = tpm["measurements"]
+    told = f"{TPM}/PCR4={INSTANCE['PCR4']},PCR12={INSTANCE['PCR12']}"
+    assert measurement == told
+    assert "numbers" not in nitro
+
+
+def test_platforms_that_the_policy_does_not_name_are_not(mixed: World) -> None:
+    policy_for(mixed, SGX)
+    assert [one["platform"] for one in lines(mixed.run(EXPORT, "--jsonl").out)] == [SGX]
+    policy_for(mixed)
+    ran = mixed.run(EXPORT, "--jsonl")
+    assert ran.status == 4
+    assert "there is none on any machine" in " ".join(ran.err.split())
+
+
+def test_what_a_form_has_no_place_for_is_told(mixed: World) -> None:
+    ran = mixed.run(EXPORT, "--rvps -o feed --json")
+    found = json.loads(ran.out)
+    assert found["versions"] == ["1.0.2", "1.0.0"]
+    [left_out] = found["left_out"]
+    assert left_out["version"] == "1.0.1"
+    assert "its ISVPRODID and ISVSVN has no place" in left_out["why"]
+    message = json.loads((mixed.folder / "feed").read_bytes())
+    values = json.loads(base64.b64decode(message["payload"]))
+    assert f"{PRODUCT}/{TPM}/PCR12" in values
+    assert not any("MRENCLAVE" in name for name in values)
+
+
+def test_nothing_is_written_if_a_form_has_no_place_for_anything(mixed: World) -> None:
+    policy_for(mixed, SGX)
+    ran = mixed.run(EXPORT, "--corim -o feed.corim")
+    assert ran.status == 4
+    assert "has no place in this form" in " ".join(ran.err.split())
+    assert not (mixed.folder / "feed.corim").exists()
+
+
+def test_registers_with_other_numbers_are_another_release(world: World) -> None:
+    policy_for(world, SGX)
+    *_, old = (
+        world.scene.release(image=ENCLAVE, platform=SGX, numbers={"ISVSVN": number})
+        for number in (3, 2, 1)
+    )
+    world.log.revoke("acme.example", "withdrawn", old)
+    world.log.seal()
+    ran = world.run(EXPORT, "--jsonl")
+    assert [one["numbers"]["ISVSVN"] for one in lines(ran.out)] == [2, 3]
+    assert f"(entry {old}) is revoked" in " ".join(ran.err.split())
+
+
+def test_numbers_that_only_a_withdrawn_release_says_are_not_exported(
+    world: World,
+) -> None:
+    """Its registers are those of a release that stands, whatever the numbers."""
+    policy_for(world, SGX)
+    good = world.scene.release(image=ENCLAVE, platform=SGX)
+    old = world.scene.release(image=ENCLAVE, platform=SGX, numbers={"ISVSVN": 2})
+    world.log.revoke("acme.example", "withdrawn", old)
+    world.log.seal()
+    ran = world.run(EXPORT, "--jsonl")
+    assert [one.get("numbers") for one in lines(ran.out)] == [None]
+    told = f"what stands is entry {good}, which says otherwise of ISVSVN"
+    assert told in " ".join(ran.err.split())
 
 
 # --- by a bundle ----------------------------------------------------------------------

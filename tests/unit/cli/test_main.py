@@ -143,7 +143,8 @@ def test_every_command_has_help_and_takes_json(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_table_says_what_the_command_says(name: str) -> None:
     module, text = COMMANDS[name]
-    command = getattr(importlib.import_module(module), f"{name}_command")
+    found = f"{name.replace('-', '_')}_command"
+    command = getattr(importlib.import_module(module), found)
     assert command.help.splitlines()[0] == text
 
 

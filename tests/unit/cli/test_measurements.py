@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.measurements import measured, wanted
+from cli.measurements import measured, wanted, wanted_build
 from pcrlog.errors import UsageError
+from pcrlog.published import Build
 from tests.support import vectors as known_answers
 from tests.support.memory_log import registers
+from tests.support.sigstructs import oesign_dump, sgx_sign_dump, signer
 from tests.unit.cli.world import hexes
 
 GOOD = registers("good")
@@ -109,8 +111,10 @@ def test_whatever_is_not_just_that_is_refused(form: str, tmp_path: Path) -> None
         read(tmp_path, REFUSED[form])
 
 
-def test_a_nitrotpm_gets_a_word_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="aws-nitrotpm is not supported yet"):
+def test_a_nitrotpm_without_its_command_line_gets_a_word_of_its_own(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="nitro-tpm-pcr-compute prints it from"):
         read(tmp_path, REFUSED["NitroTPM"])
 
 
@@ -118,6 +122,88 @@ def test_a_nitrotpm_gets_a_word_of_its_own(tmp_path: Path) -> None:
 def test_a_register_is_given_as_number_and_hex(pcr: str) -> None:
     with pytest.raises(UsageError):
         measured(Options(None, pcr))
+
+
+def test_a_nitrotpm_is_given_one_by_one_or_as_its_tool_prints_it(
+    tmp_path: Path,
+) -> None:
+    pcrs = {"PCR4": HEX["PCR0"], "PCR7": HEX["PCR1"], "PCR12": ZERO}
+    found = {name: f"sha384:{text}" for name, text in pcrs.items()}
+    told = {"Measurements": {"HashAlgorithm": "SHA384", **pcrs}}
+    assert read(tmp_path, json.dumps(told)) == found
+    given = [f"{name[3:]}={text}" for name, text in pcrs.items()]
+    build = wanted_build(Options(None, *given))
+    assert build == Build("aws-nitrotpm", found)
+    assert list(build.registers) == sorted(found)
+
+
+MRENCLAVE = bytes(range(32))
+SIGSTRUCT = signer().sign(MRENCLAVE, isvprodid=3, isvsvn=4)
+ENCLAVE = Build(
+    "intel-sgx",
+    {
+        "MRENCLAVE": f"sha256:{MRENCLAVE.hex()}",
+        "MRSIGNER": f"sha256:{signer().mrsigner}",
+    },
+    {"ISVPRODID": 3, "ISVSVN": 4},
+)
+
+
+@pytest.mark.parametrize("form", ["SIGSTRUCT", "sgx_sign", "oesign"])
+def test_an_enclave_of_sgx_has_numbers_too(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "enclave"
+    if form == "SIGSTRUCT":
+        path.write_bytes(SIGSTRUCT)
+    else:
+        dump = sgx_sign_dump if form == "sgx_sign" else oesign_dump
+        path.write_text(dump(SIGSTRUCT))
+    assert wanted_build(Options(path)) == ENCLAVE
+    assert measured(Options(path)) == wanted(Options(path)) == ENCLAVE.registers
+
+
+def test_an_enclave_of_sgx_is_given_one_by_one() -> None:
+    given = Options(
+        None, f"MRENCLAVE={MRENCLAVE.hex()}", f"mrsigner={signer().mrsigner}"
+    )
+    assert wanted_build(given, ["ISVPRODID=3", "isvsvn=4"]) == ENCLAVE
+    assert wanted_build(given) == Build("intel-sgx", ENCLAVE.registers)
+
+
+def test_a_number_is_said_once(tmp_path: Path) -> None:
+    path = tmp_path / "enclave"
+    path.write_bytes(SIGSTRUCT)
+    with pytest.raises(UsageError, match="ISVSVN stands twice"):
+        wanted_build(Options(path), ["ISVSVN=4"])
+
+
+@pytest.mark.parametrize(
+    "number", ["ISVSVN", "=2", "MRENCLAVE=2", "ISVSVN=", "ISVSVN=0x2", "ISVSVN=65536"]
+)
+def test_a_number_is_given_as_name_and_count(number: str) -> None:
+    with pytest.raises(UsageError, match="ISVSVN"):
+        wanted_build(Options(None, f"MRENCLAVE={MRENCLAVE.hex()}"), [number])
+
+
+@pytest.mark.parametrize("text", ["ISVSVN=2", "isvprodid=2", "MRENCLAVE"])
+def test_a_number_is_no_register(text: str) -> None:
+    with pytest.raises(UsageError, match="--register: expected 0=HEX or MRENCLAVE=HEX"):
+        measured(Options(None, text))
+
+
+def test_a_signer_alone_is_no_measurement() -> None:
+    with pytest.raises(UsageError, match="who signed, and not what"):
+        measured(Options(None, f"MRSIGNER={signer().mrsigner}"))
+
+
+def test_numbers_are_of_an_enclave_and_not_of_a_file() -> None:
+    with pytest.raises(UsageError, match="--artifact stands alone"):
+        wanted_build(Options(artifact=f"sha256:{'5a' * 32}"), ["ISVSVN=2"])
+    with pytest.raises(UsageError, match="aws-nitro has none"):
+        wanted_build(
+            Options(None, *(f"{n}={HEX[f'PCR{n}']}" for n in range(3))), ["ISVSVN=2"]
+        )
+    with pytest.raises(UsageError, match="which registers"):
+        wanted_build(Options(), ["ISVSVN=2"])
 
 
 def test_an_artifact_is_a_file_or_its_digest(tmp_path: Path) -> None:

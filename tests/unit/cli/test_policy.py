@@ -1,13 +1,17 @@
 """`pcrlog policy`: changing the file, saying what it demands, naming what is weak."""
 
 import json
+from typing import Any
 
 import pytest
 
+from pcrlog.errors import UsageError
 from pcrlog.note import NoteSigner
+from pcrlog.pccs import _require_safe
 from pcrlog.policy import Policy
+from tests.support.machines import SGX
 from tests.support.memory_log import MemoryLog, witness
-from tests.support.scene import M1, W1, W2, quorum
+from tests.support.scene import M1, W1, W2, Members, quorum
 from tests.unit.cli.world import Ran, World
 
 PRODUCT = "new.example/app"
@@ -241,6 +245,18 @@ def test_a_ground_of_what_nothing_attests_is_a_problem(world: World) -> None:
     assert "problem: product acme.example/wallet: ground: nothing attests on" in lint
 
 
+def test_a_ground_that_nobody_speaks_of_is_a_problem(world: World) -> None:
+    for rules, kind in (({}, "problem"), ({"operator": "azure"}, None)):
+        text = world.scene.policy_text(
+            platforms={SGX: {"roots": ["builtin"], **rules}},
+            product={"platforms": [SGX], "ground": "separate"},
+        )
+        world.write("policy.toml", text.encode())
+        lint = " ".join(world.run("policy lint policy.toml").out.split())
+        wanted = "ground: operator has to say who runs the machines of intel-sgx"
+        assert (wanted in lint) is (kind is not None)
+
+
 def test_a_ground_is_demanded_and_no_longer(world: World, text: str) -> None:
     assert "ground" not in world.run("policy add p.toml acme.example/wallet").out
     ran = world.run("policy add p.toml acme.example/wallet --ground separate")
@@ -274,6 +290,139 @@ def test_a_strong_policy_has_nothing_against_it(world: World) -> None:
     ran = world.run("policy lint policy.toml --strict")
     assert ran.status == 0, ran.out
     assert "nothing to say against" in ran.out
+
+
+# --- machines whose maker speaks of their state ---------------------------------------
+
+SA = "INTEL-SA-00615"
+PCCS = "https://pccs.example/sgx/certification/v4"
+
+
+def with_sgx(world: World, product: Members | None = None, **rules: object) -> None:
+    """A policy for machines with SGX, whose table has these members."""
+    tables = {SGX: {"roots": ["builtin"], "operator": "azure", **rules}}
+    rows = {"platforms": [SGX], **(product or {})}
+    text = world.scene.policy_text(platforms=tables, product=rows)
+    world.write("policy.toml", text.encode())
+
+
+def told(world: World, command: str) -> str:
+    return " ".join(world.run(f"policy {command} policy.toml").out.split())
+
+
+def test_what_a_maker_may_say_of_a_machine_is_said(world: World) -> None:
+    with_sgx(world)
+    said = told(world, "explain")
+    for words in (
+        "names no time and holds our nonce: it was made after we asked",
+        "accepts a machine that Intel calls UpToDate, no other",
+        "with no advisory of Intel open",
+        "what Intel says of the machine (collateral) has to be there",
+        "given by whoever verifies (--collateral): nobody is asked",
+        "the machines are run by azure",
+    ):
+        assert words in said, words
+    assert "advisory of Intel open but" not in said
+
+
+def test_what_is_put_up_with_of_a_machine_is_said(world: World) -> None:
+    states = ["UpToDate", "SWHardeningNeeded"]
+    with_sgx(
+        world,
+        tcb=states,
+        advisories=[SA, "INTEL-SA-00289"],
+        collateral="optional",
+        pccs=PCCS,
+        nonce="optional",
+    )
+    said = told(world, "explain")
+    for words in (
+        "need not hold our nonce: it may be of any age",
+        "that Intel calls UpToDate or SWHardeningNeeded, no other",
+        f"no advisory of Intel open but {SA}, INTEL-SA-00289",
+        "may be lacking: then nobody knows its state",
+        f"asked for at {PCCS}, which is believed in nothing",
+    ):
+        assert words in said, words
+
+
+def test_other_platforms_say_nothing_of_machines(world: World) -> None:
+    said = told(world, "explain")
+    assert "collateral" not in said
+    assert "a document is at most 5m old" in said
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"collateral": "optional"}, "collateral optional: a machine with known holes"),
+        ({"tcb": ["UpToDate", "OutOfDate"]}, "tcb: OutOfDate: a machine whose known"),
+        ({"tcb": ["OutOfDateConfigurationNeeded"]}, "tcb: OutOfDateConfigurationNee"),
+        ({"tcb": ["SWHardeningNeeded"]}, "SWHardeningNeeded: only the code itself"),
+        ({"nonce": "optional"}, "will do, and of any age: no document says when"),
+        ({"operator": "Intel"}, "operator: Intel makes the hardware, and would run"),
+        ({"operator": " "}, "operator: say who runs the machines"),
+    ],
+)
+def test_what_is_weak_about_machines_is_named(
+    world: World, rules: dict[str, Any], words: str
+) -> None:
+    with_sgx(world)
+    assert "platform intel-sgx" not in told(world, "lint")
+    with_sgx(world, **rules)
+    assert f"weakness: platform intel-sgx: {words}"[:30] in told(world, "lint")
+    assert words in told(world, "lint")
+    assert world.run("policy lint policy.toml").status == 0
+
+
+def test_a_maker_that_runs_the_machines_of_a_product_is_named(world: World) -> None:
+    with_sgx(world, {"operator": "INTEL"})
+    assert "product acme.example/wallet: operator: Intel makes" in told(world, "lint")
+    with_sgx(world, {"operator": "azure"})
+    assert "Intel makes" not in told(world, "lint")
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        (PCCS, True),
+        ("http://127.0.0.1:8081/sgx/certification/v4", True),
+        ("http://[::1]:8081", True),
+        ("http://localhost:8081", True),
+        ("http://pccs.example", False),
+        ("http://10.0.0.1:8081", False),
+        ("http://127.0.0.1@pccs.example", False),
+        ("https://pccs.example?x=1", False),
+        ("http://localhost:8081?x=1", False),
+        ("https:///sgx", False),
+        ("https://[::1", False),
+        ("https://pccs.example:x", False),
+    ],
+)
+def test_a_service_that_is_never_asked_is_a_problem(
+    world: World,
+    url: str,
+    asked: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """As `pcrlog.pccs` refuses it, which is asked too."""
+    with_sgx(world, pccs=url)
+    ran = world.run("policy lint policy.toml")
+    assert ran.status == (0 if asked else 4)
+    assert (f"pccs: {url} is never asked" in " ".join(ran.out.split())) is not asked
+    if asked:
+        assert _require_safe(url) == url
+    else:
+        with pytest.raises(UsageError):
+            _require_safe(url)
+
+
+def test_a_product_is_added_on_every_platform_that_attests(
+    world: World, text: str
+) -> None:
+    more = "".join(f'[platforms.{n}]\nroots = ["builtin"]\n' for n in (SGX, "source"))
+    world.write("p.toml", (text + more).encode())
+    world.run(f"policy add p.toml {PRODUCT}")
+    assert parsed(world).product(PRODUCT).platforms == ("aws-nitro", SGX)
 
 
 # --- import --------------------------------------------------------------------------

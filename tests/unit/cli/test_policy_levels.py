@@ -1,5 +1,6 @@
 """basic, reviewed, strict: the same bytes from the same facts, and what they demand."""
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
@@ -10,7 +11,7 @@ from pcrlog.note import NoteSigner
 from pcrlog.policy import Policy
 from pcrlog.verification.links import NAMES
 from tests.support.memory_log import witness
-from tests.support.scene import NONCE, PRODUCT, document, quorum
+from tests.support.scene import NONCE, PRODUCT, document, quorum, toml
 from tests.unit.cli.world import Ran, World
 
 LAB = "--auditor lab.example:reproduction,source-review,controls-review"
@@ -131,6 +132,109 @@ def test_without_witnesses_nothing_is_strict(known: World) -> None:
     known.write_policy(platform={"roots": ["builtin"], "operator": "aws"})
     ran = write(known, "strict")
     assert (ran.status, "no witnesses" in ran.err) == (2, True)
+
+
+# --- machines -------------------------------------------------------------------------
+
+SGX_DIGESTS = {
+    "basic": "e30d4d3b08309e049503c7190c7b3857e94fd414e65bb2498d419e095beecae9",
+    "reviewed": "0dbcd8dafac34b8968dfe93329aa4c856d5f673a15266d0ec7a45077471a76ba",
+    "strict": "703f5245fcc95cdd7908096bcdf85a6414149f10cd0f9243164135b05b23a418",
+}
+AWS = {"roots": ["builtin"], "operator": "aws"}
+PCCS = "https://pccs.example/sgx/certification/v4"
+
+
+@pytest.fixture
+def machines(known: World) -> Callable[..., World]:
+    """The same log, known by a policy for machines of two more makers."""
+    before = (known.folder / "policy.toml").read_text()
+
+    def written(**rules: object) -> World:
+        sgx = {"roots": ["builtin"], "operator": "azure", "pccs": PCCS, **rules}
+        tables = {"intel-sgx": sgx, **dict.fromkeys(("aws-nitro", "aws-nitrotpm"), AWS)}
+        lines = (line for line in before.splitlines() if line[:9] != "platforms")
+        text = "\n".join([*lines, f"platforms = {toml(tables)}"])
+        known.write("policy.toml", text.encode())
+        return known
+
+    return written
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_bytes_of_a_level_for_other_machines_never_change(
+    machines: Callable[..., World], level: str
+) -> None:
+    known = machines()
+    ran = write(known, level)
+    assert ran.status == 0, ran.err
+    assert sha256(data(known)).hexdigest() == SGX_DIGESTS[level]
+    assert level_of(data(known)) == level
+    assert f'operator = "azure"\npccs = "{PCCS}"\n\n[products.' in (
+        data(known).decode()
+    )
+
+
+@pytest.mark.parametrize("level", ["basic", "reviewed"])
+def test_what_is_accepted_of_machines_is_a_fact_below_strict(
+    machines: Callable[..., World], level: str
+) -> None:
+    states = ["UpToDate", "SWHardeningNeeded"]
+    advisories = ["INTEL-SA-00615", "INTEL-SA-00289", "INTEL-SA-00615"]
+    known = machines(tcb=states, advisories=advisories)
+    assert write(known, level).status == 0
+    rules = Policy.parse(data(known)).platforms["intel-sgx"]
+    assert rules.tcb == ("SWHardeningNeeded", "UpToDate")
+    assert rules.advisories == ("INTEL-SA-00289", "INTEL-SA-00615")
+    assert level_of(data(known)) == level
+    machines(tcb=states[::-1], advisories=advisories[::-1])
+    write(known, level, out="two.toml")
+    assert data(known) == data(known, "two.toml")
+
+
+def test_a_level_demands_a_nonce_and_collateral_whatever_a_policy_did(
+    machines: Callable[..., World],
+) -> None:
+    known = machines()
+    write(known, "basic")
+    machines(nonce="optional", collateral="optional", tcb=["UpToDate"], advisories=[])
+    write(known, "basic", out="two.toml")
+    assert data(known) == data(known, "two.toml")
+    rules = Policy.parse(data(known)).platforms["intel-sgx"]
+    assert (rules.nonce_required, rules.collateral_required) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"tcb": ["UpToDate", "OutOfDate"]}, "the policy takes OutOfDate, UpToDate"),
+        ({"advisories": ["INTEL-SA-00615"]}, "the policy takes INTEL-SA-00615"),
+    ],
+)
+def test_strict_takes_machines_that_are_up_to_date_alone(
+    machines: Callable[..., World], rules: dict[str, object], words: str
+) -> None:
+    known = machines(**rules)
+    ran = write(known, "strict")
+    assert (ran.status, words in " ".join(ran.err.split())) == (2, True), ran.err
+    machines()
+    assert write(known, "strict").status == 0
+    text = data(known).replace(
+        f'pccs = "{PCCS}"\n'.encode(),
+        f'pccs = "{PCCS}"\n{next(iter(rules))} = '.encode()
+        + toml(next(iter(rules.values()))).encode()
+        + b"\n",
+    )
+    assert Policy.parse(text).version == 1
+    assert level_of(text) is None
+
+
+def test_strict_says_who_runs_the_machines_and_that_is_not_their_maker(
+    machines: Callable[..., World],
+) -> None:
+    known = machines(operator="intel")
+    ran = write(known, "strict")
+    assert (ran.status, "Intel makes the hardware" in ran.err) == (2, True)
 
 
 def test_an_own_date_can_be_given(known: World) -> None:

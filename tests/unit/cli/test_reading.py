@@ -281,7 +281,7 @@ def test_what_is_malformed_is_told_of_the_log_that_took_it(world: World) -> None
 
 def test_registers_of_no_platform_are_none() -> None:
     with pytest.raises(UsageError):
-        platform_of({"MRENCLAVE": "sha256:00"})
+        platform_of({"MEASUREMENT": "sha384:00"})
 
 
 def test_a_log_without_a_policy_may_leave_a_rival_unanswered(

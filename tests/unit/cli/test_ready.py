@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from pcrlog.encoding import encode_json
+from tests.support import machines
+from tests.support.machines import SGX, TPM
 from tests.support.scene import PRODUCT
-from tests.unit.cli.world import World, problem
+from tests.unit.cli.world import URL, World, problem
 
 READY = f"ready --policy policy.toml --product {PRODUCT} --measurements good.json"
 
@@ -114,3 +117,43 @@ def test_a_log_that_falls_silent_then_is_waited_for(
 @pytest.mark.parametrize("wait", ["soon", "-1", "1.5"])
 def test_another_word_is_no_duration(world: World, wait: str) -> None:
     assert world.run(READY, f"--wait={wait}").status == 2
+
+
+# --- machines of other makers ---------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(world: World) -> World:
+    """A policy for three platforms; no quote, and nothing of its maker."""
+    waived = {"witnesses": "none", "index_monitors": "none"}
+    text = world.scene.policy_text(
+        log={"url": URL, **waived},
+        platforms={SGX: machines.SGX_RULES, TPM: machines.TPM_RULES},
+        product={"platforms": ["aws-nitro", SGX, TPM]},
+    )
+    world.write("policy.toml", text.encode())
+    return world
+
+
+@pytest.mark.parametrize(
+    ("platform", "image"),
+    [(SGX, machines.ENCLAVE), (TPM, machines.INSTANCE)],
+)
+def test_registers_are_enough_on_every_platform(
+    mixed: World, platform: str, image: dict[str, str]
+) -> None:
+    mixed.write("image.json", encode_json(machines.hexes(image)))
+    words = READY.replace("good.json", "image.json")
+    assert mixed.run(words).status == 4
+    numbers = machines.NUMBERS if platform == SGX else None
+    index = mixed.scene.release(image=image, platform=platform, numbers=numbers)
+    mixed.log.seal()
+    ran = mixed.run(words, "--json")
+    assert ran.status == 0, ran.err
+    found = json.loads(ran.out)
+    assert (found["ready"], found["checks"]) == (True, [])
+    mixed.log.revoke("acme.example", "vulnerable", index)
+    mixed.log.seal()
+    ran = mixed.run(words)
+    assert ran.status == 4
+    assert "document." not in ran.out

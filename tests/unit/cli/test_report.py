@@ -8,15 +8,20 @@ import pytest
 from msgspec import structs
 
 from cli import report_parts
+from cli.output import Output
 from cli.report_file import differences, read
 from cli.report_page import render
+from cli.report_writing import Call, write_report
+from cli.session import Session
 from pcrlog.encoding import encode_base64, encode_json, sha256
 from pcrlog.entry import Entry
 from pcrlog.policy import Policy
 from pcrlog.predicates import Binding, Release
+from tests.support import machines
+from tests.support.machines import SGX, TPM
 from tests.support.scene import NONCE, PRODUCT, document
 from tests.unit.cli.test_verify import enclave
-from tests.unit.cli.world import Ran, World
+from tests.unit.cli.world import URL, Ran, World
 
 VERIFY = f"verify --policy policy.toml --product {PRODUCT} --attestation doc"
 LIVE = f"{VERIFY} --nonce {NONCE.hex()}"
@@ -149,6 +154,173 @@ def test_a_file_of_format_v1_is_read_for_ever() -> None:
     again = filed.again(filed.policy)
     assert differences(filed.parts.report, again) in ([], ["words"])
     assert again.verdict == "verified"
+
+
+# --- another maker's machines ---------------------------------------------------------
+
+FRESH = bytes(range(32))
+"""A nonce as long as what a quote has room for."""
+ASK = f"verify --policy policy.toml --product {PRODUCT} --attestation quote"
+QUOTE = f"{ASK} --nonce {FRESH.hex()} --collateral told --report out.html"
+
+
+def policy_for_machines(world: World, **rules: object) -> None:
+    """The policy, for machines of three kinds; `rules` are of those with SGX."""
+    tables = {SGX: {**machines.SGX_RULES, **rules}, TPM: machines.TPM_RULES}
+    waived = {"witnesses": "none", "index_monitors": "none"}
+    text = world.scene.policy_text(
+        log={"url": URL, **waived},
+        platforms=tables,
+        product={"platforms": ["aws-nitro", SGX, TPM]},
+    )
+    world.write("policy.toml", text.encode())
+
+
+@pytest.fixture
+def enclaved(world: World) -> World:
+    """A release for SGX, a quote with our nonce, and its maker's collateral."""
+    policy_for_machines(world)
+    world.scene.release(image=machines.ENCLAVE, platform=SGX, numbers=machines.NUMBERS)
+    world.log.seal()
+    world.write("quote", machines.quote(nonce=FRESH))
+    world.write("told", machines.collateral(world.log.now))
+    return world
+
+
+def part(world: World, name: str) -> bytes | None:
+    filed = read((world.folder / "out.html").read_bytes())
+    return filed.parts.named().get(name)
+
+
+def test_collateral_is_a_part_and_the_run_is_made_again_with_it(
+    enclaved: World,
+) -> None:
+    ran = enclaved.run(QUOTE)
+    assert ran.status == 0, ran.out
+    assert part(enclaved, "collateral") == (enclaved.folder / "told").read_bytes()
+    enclaved.log.now += YEARS
+    found = again(enclaved, known(enclaved))
+    assert (found["words"], found["exit"]) == ("same", 0)
+    report = found["report"]
+    assert isinstance(report, dict)
+    held = {one["id"] for one in report["checks"] if one["status"] == "pass"}
+    assert {"document.qe-report", "document.collateral", "document.tcb"} <= held
+
+
+def test_a_page_shows_what_a_maker_says_and_what_is_demanded_of_it(
+    enclaved: World,
+) -> None:
+    policy_for_machines(
+        enclaved, tcb=["UpToDate", "OutOfDate"], advisories=["INTEL-SA-00615"]
+    )
+    assert enclaved.run(QUOTE).status == 0
+    page = (enclaved.folder / "out.html").read_text()
+    for check in ("document.qe-report", "document.revocation", "document.tcb"):
+        assert f"<td><b>{check}</b></td>" in page
+    for words in (
+        f"<dt>{SGX}</dt><dd>a document with our nonce; run by azure</dd>",
+        f"<dt>{TPM}</dt><dd>a document of at most 300 s, with our nonce; run by",
+        "<dt>states of its machines</dt><dd>UpToDate, OutOfDate</dd>",
+        "<dt>known advisories</dt><dd>INTEL-SA-00615</dd>",
+        "<dt>collateral</dt><dd>demanded</dd>",
+    ):
+        assert words in page
+
+
+def test_a_page_shows_demands_of_machines_alone(enclaved: World) -> None:
+    """A file among the platforms is demanded nothing of."""
+    text = (enclaved.folder / "policy.toml").read_text()
+    more = text.replace(f'"{TPM}"]', f'"{TPM}", "artifact"]')
+    assert more != text
+    enclaved.write("policy.toml", more.encode())
+    assert enclaved.run(QUOTE).status == 0
+    assert b"<dt>artifact</dt>" not in (enclaved.folder / "out.html").read_bytes()
+
+
+def test_a_page_shows_what_is_not_demanded(enclaved: World) -> None:
+    policy_for_machines(enclaved, nonce="optional", collateral="optional")
+    assert enclaved.run(f"{ASK} --report out.html").status == 0
+    page = (enclaved.folder / "out.html").read_text()
+    told = f"<dt>{SGX}</dt><dd>a document of any age, with a nonce or none; run by"
+    assert told in page
+    assert "<dt>known advisories</dt><dd>none</dd>" in page
+    assert "<dt>collateral</dt><dd>not demanded</dd>" in page
+    assert part(enclaved, "collateral") is None
+    assert again(enclaved, known(enclaved))["words"] == "same"
+
+
+def test_collateral_that_is_changed_or_left_out_is_found(enclaved: World) -> None:
+    enclaved.run(QUOTE)
+    page = (enclaved.folder / "out.html").read_bytes()
+    start = page.index(b'<pre id="part-collateral">')
+    end = page.index(b"</pre>", start) + 6
+    assert changed(enclaved, page[:start] + page[end:]).status == 4
+    assert changed(enclaved, page + page[start:end]).status == 4
+    parts = read(page).parts
+    for other in (None, b"{}", machines.collateral(enclaved.log.now, status="Revoked")):
+        made_up = render(structs.replace(parts, collateral=other))
+        assert changed(enclaved, made_up).status == 4
+
+
+def named(world: World, platform: object) -> None:
+    """Let the file say which platform the command named, or that it named none."""
+    parts = read((world.folder / "out.html").read_bytes()).parts
+    run = json.loads(parts.run)
+    run.pop("platform", None)
+    run |= {} if platform is None else {"platform": platform}
+    world.write("out.html", render(structs.replace(parts, run=encode_json(run))))
+
+
+def test_the_platform_that_the_command_named_is_part_of_the_run(
+    enclaved: World,
+) -> None:
+    """Another platform's document is refused, which a run without it would not."""
+    assert enclaved.run(f"{QUOTE} --platform {TPM}").status == 4
+    named(enclaved, TPM)
+    found = again(enclaved, known(enclaved))
+    assert (found["words"], found["exit"]) == ("same", 4)
+    assert f", on {TPM}." in (enclaved.folder / "out.html").read_text()
+    named(enclaved, None)
+    assert again(enclaved, known(enclaved))["words"] == "changed"
+
+
+def test_a_call_on_a_platform_is_written_as_one(world: World) -> None:
+    report = world.scene.report()
+    call = Call(
+        document=b"",
+        bundle=None,
+        product=PRODUCT,
+        now=world.log.now,
+        at=None,
+        nonce=None,
+        binding=None,
+        memory=None,
+        channel=False,
+        platform="aws-nitro",
+    )
+    policy = world.scene.policy_text()
+    world.write("policy.toml", policy.encode())
+    session = Session(lambda: float(world.log.now), Output())
+    write_report(session, "out.html", "policy.toml", call, report)
+    assert read((world.folder / "out.html").read_bytes()).run.platform == "aws-nitro"
+
+
+def test_a_platform_that_the_policy_inside_does_not_name_is_no_report(
+    filed: World,
+) -> None:
+    named(filed, SGX)
+    ran = filed.run("report verify out.html", known(filed))
+    told = f"{PRODUCT}: expected aws-nitro, got {SGX}"
+    assert (ran.status, told in " ".join(ran.err.split())) == (4, True)
+
+
+def test_collateral_is_taken_out_with_the_rest(enclaved: World) -> None:
+    enclaved.run(f"{QUOTE} --platform {SGX}")
+    named(enclaved, SGX)
+    ran = enclaved.run("report extract out.html parts")
+    told = " ".join(ran.out.split())
+    assert f"--collateral parts/collateral.json --platform {SGX}" in told
+    assert Path("parts/collateral.json").read_bytes() == Path("told").read_bytes()
 
 
 # --- changed --------------------------------------------------------------------------

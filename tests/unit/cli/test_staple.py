@@ -11,6 +11,7 @@ from cli.well_known import WellKnown
 from pcrlog.bundle import Bundle
 from pcrlog.encoding import format_time
 from pcrlog.evidence import verify_evidence
+from tests.support import machines
 from tests.support.memory_log import MemoryLog, witness
 from tests.support.scene import DAY, HOUR, PRODUCT, document, quorum
 from tests.unit.cli.world import GOOD, OLD, ROGUE, World, problem
@@ -232,6 +233,23 @@ def test_what_nobody_released_is_waited_for(world: World) -> None:
     health = once(world, status=3)
     assert "has no release of acme.example/wallet yet" in health["problems"][0]
     assert once(world, THESE, status=4)["condition"] == "fresh"
+
+
+def test_a_bundle_is_of_the_platform_that_the_policy_names(world: World) -> None:
+    """A newer release on another platform does not take its place."""
+    world.scene.release("1.4.2", image=GOOD)
+    world.scene.release("1.4.3", image=machines.ENCLAVE, platform=machines.SGX)
+    world.log.seal()
+    health = once(world)
+    assert [one["version"] for one in health["releases"]] == ["1.4.2"]
+
+
+def test_releases_on_other_platforms_are_waited_beside(world: World) -> None:
+    world.scene.release(image=machines.ENCLAVE, platform=machines.SGX)
+    world.log.seal()
+    health = once(world, status=3)
+    told = "has no release of acme.example/wallet on aws-nitro yet"
+    assert told in " ".join(health["problems"][0].split())
 
 
 def test_a_folder_that_cannot_be_written_is_told(

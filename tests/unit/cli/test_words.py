@@ -20,6 +20,7 @@ from cli.readiness import Ready
 from cli.ready import _ask
 from pcrlog.errors import TransportError, UsageError
 from pcrlog.policy import Policy
+from pcrlog.published import Build
 from pcrlog.transport import Client
 from pcrlog.verification.checks import Check
 from tests.support.memory_log import MemoryLog
@@ -99,10 +100,11 @@ class _Silent:
 def test_a_log_that_does_not_answer_is_asked_again_while_there_is_time() -> None:
     session: Any = SimpleNamespace(output=Output())
     access: Any = _Silent()
+    build = Build("aws-nitro", GOOD)
     now = time.monotonic()
-    assert _ask(session, access, "a/b", GOOD, ends=now + 60) is None
+    assert _ask(session, access, "a/b", build, ends=now + 60) is None
     with pytest.raises(TransportError):
-        _ask(session, access, "a/b", GOOD, ends=now - 1)
+        _ask(session, access, "a/b", build, ends=now - 1)
 
 
 def test_questions_are_answered_line_by_line(

@@ -13,6 +13,7 @@ from monitor.expected import Expected
 from monitor.state import State
 from tests.support.memory_log import registers
 from tests.support.scene import BAD, GOOD, Scene
+from tests.support.sigstructs import gramine_view, signer
 from tests.unit.monitor.watching import Watcher, kinds
 
 NITRO = "aws-nitro"
@@ -107,6 +108,28 @@ def test_a_file_may_list_many_builds(tmp_path: Path, state: State) -> None:
     assert found.holds("artifact", {"digest": f"sha256:{'5b' * 32}"}) is False
 
 
+def test_enclaves_and_boots_of_other_platforms_are_expected(
+    tmp_path: Path, state: State
+) -> None:
+    made, other = (signer().sign(bytes([n]) * 32) for n in (1, 2))
+    (tmp_path / "one.sig").write_bytes(made)
+    boot = {"PCR4": "4" * 96, "PCR7": "7" * 96, "PCR12": "0" * 96}
+    (tmp_path / "more").write_text(json.dumps([boot, gramine_view(other)]))
+    found = expected(tmp_path, state, "one.sig", "more")
+    for n, holds in ((1, True), (2, True), (3, False)):
+        wanted = {"MRENCLAVE": f"sha256:{bytes([n] * 32).hex()}"}
+        assert found.holds("intel-sgx", wanted) is holds
+    # Its signer is expected too, where a release names one.
+    mrenclave, nobody = "sha256:" + "01" * 32, "sha256:" + "5a" * 32
+    signed = {"MRENCLAVE": mrenclave, "MRSIGNER": f"sha256:{signer().mrsigner}"}
+    assert found.holds("intel-sgx", signed) is True
+    assert found.holds("intel-sgx", {**signed, "MRSIGNER": nobody}) is False
+    booted = {name: f"sha384:{digits}" for name, digits in boot.items()}
+    del booted["PCR7"]
+    assert found.holds("aws-nitrotpm", booted) is True
+    assert found.holds("aws-nitrotpm", {"PCR4": booted["PCR4"]}) is False
+
+
 def test_a_folder_holds_what_its_files_hold(tmp_path: Path, state: State) -> None:
     folder = tmp_path / "builds"
     folder.mkdir()
@@ -187,6 +210,17 @@ def test_a_url_is_asked_every_five_minutes(
     assert server.asked == 1
     found.read(NOW + 300)
     assert server.asked == 2
+
+
+def test_what_a_url_said_before_builds_had_numbers_is_known(
+    tmp_path: Path, state: State, server: Server
+) -> None:
+    kept = {"time": NOW, "builds": [[NITRO, GOOD]]}
+    state.remember("expected", server.url, json.dumps(kept))
+    server.status = 503
+    found = expected(tmp_path, state, server.url)
+    assert found.holds(NITRO, GOOD) is True
+    assert found.holds(NITRO, BAD) is None
 
 
 def test_a_release_on_no_list_makes_it_ask_again_but_not_without_end(

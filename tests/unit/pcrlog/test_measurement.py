@@ -25,6 +25,8 @@ def test_the_platforms_are_those_of_the_protocol() -> None:
     table = {p.name: (p.required, p.identity, p.released) for p in PLATFORMS.values()}
     assert table == {
         "aws-nitro": (("PCR0", "PCR1", "PCR2"), (("PCR0",),), True),
+        "aws-nitrotpm": (("PCR4", "PCR12"), (("PCR4", "PCR12"),), True),
+        "intel-sgx": (("MRENCLAVE",), (("MRENCLAVE",),), True),
         "artifact": (("digest",), (("digest",),), True),
         "source": (("commit",), (("commit",),), False),
     }
@@ -248,7 +250,8 @@ def test_zeros_mean_debug_mode_on_enclaves_alone() -> None:
         (ARTIFACT, {"digest": "sha256:" + "0" * 64}),
         (SOURCE, {"commit": "gitCommit:" + "0" * 40}),
     ):
-        with pytest.raises(MalformedError, match=r"all zero$"):
+        with pytest.raises(MalformedError, match=r"all zero, or all ones$"):
             check_registers(platform, zeros)
         check_registers(platform, zeros, required=())
-    assert [p.name for p in PLATFORMS.values() if p.attests] == ["aws-nitro"]
+    attesting = [p.name for p in PLATFORMS.values() if p.attests]
+    assert attesting == ["aws-nitro", "aws-nitrotpm", "intel-sgx"]

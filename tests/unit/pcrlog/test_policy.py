@@ -360,7 +360,7 @@ def test_a_member_of_another_type_is_an_error(
         (("platforms", "aws-nitro", "max_age"), "-5m"),
         (("platforms", "aws-nitro", "nonce"), "no"),
         (("products", WALLET, "platforms"), []),
-        (("products", WALLET, "platforms"), ["intel-sgx"]),
+        (("products", WALLET, "platforms"), ["amd-sev-snp"]),
         (("products", WALLET, "lowest_version"), "1.4"),
         (("products", WALLET, "lowest_version"), "v1.4.0"),
         (("products", WALLET, "links"), [0]),
@@ -430,8 +430,8 @@ def test_a_product_is_exact_or_all_of_a_providers(
 
 
 def test_an_unknown_platform_is_an_error(table: Table) -> None:
-    table["platforms"]["intel-sgx"] = {"roots": ["builtin"]}
-    refused(table, "unknown platform intel-sgx")
+    table["platforms"]["amd-sev-snp"] = {"roots": ["builtin"]}
+    refused(table, "unknown platform amd-sev-snp")
 
 
 def test_no_demand_is_read_and_then_forgotten(table: Table) -> None:

@@ -36,13 +36,13 @@ SUBJECTS = {
     "aws-nitro": [register(f"PCR{n}") for n in range(3)],
     "artifact": [register("digest", "sha256:" + "1" * 64)],
     "source": [register("commit", "gitCommit:" + COMMIT)],
-    "intel-sgx": [register("MRENCLAVE", "sha256:" + "1" * 64)],
+    "amd-sev-snp": [register("MEASUREMENT", "sha256:" + "1" * 64)],
 }
 IDENTITY = {
     "aws-nitro": [["PCR0"]],
     "artifact": [["digest"]],
     "source": [["commit"]],
-    "intel-sgx": [["MRENCLAVE"]],
+    "amd-sev-snp": [["MEASUREMENT"]],
 }
 
 
@@ -603,9 +603,9 @@ def test_a_register_of_another_form_is_refused(kind: str, row: Json) -> None:
 @MEASURED
 def test_a_subject_has_1_to_32_registers(kind: str) -> None:
     """No platform of today has 32; a later one, which is kept, may."""
-    table = on_platform(kind, "intel-sgx")
+    table = on_platform(kind, "amd-sev-snp")
     rows = [register(f"A{n:02}") for n in range(31)]
-    subject = [*rows, *SUBJECTS["intel-sgx"]]
+    subject = [*rows, *SUBJECTS["amd-sev-snp"]]
     assert len(parse({**table, "subject": subject}).registers) == 32
     refused({**table, "subject": [register("A"), *subject]}, r"1\.\.32 registers")
     refused({**EXAMPLES[kind](), "subject": []}, r"1\.\.32 registers")
@@ -619,10 +619,10 @@ def test_every_register_that_an_enclave_has_may_be_named() -> None:
 
 @MEASURED
 def test_a_name_of_a_register_has_32_characters_at_most(kind: str) -> None:
-    table = on_platform(kind, "intel-sgx")
-    longest = [register("A" * 32), *SUBJECTS["intel-sgx"]]
+    table = on_platform(kind, "amd-sev-snp")
+    longest = [register("A" * 32), *SUBJECTS["amd-sev-snp"]]
     assert parse({**table, "subject": longest}).registers
-    longer = [register("A" * 33), *SUBJECTS["intel-sgx"]]
+    longer = [register("A" * 33), *SUBJECTS["amd-sev-snp"]]
     refused({**table, "subject": longer}, "too long")
 
 
@@ -631,15 +631,15 @@ def test_an_unknown_platform_is_kept_by_readers_and_refused_by_admission(
     kind: str,
 ) -> None:
     """PROTOCOL.md 2.5: indexed, never verified."""
-    parsed = parse(on_platform(kind, "intel-sgx"))
-    assert parsed.measurements == ("MRENCLAVE=sha256:" + "1" * 64,)
-    with pytest.raises(MalformedError, match="unknown platform intel-sgx"):
+    parsed = parse(on_platform(kind, "amd-sev-snp"))
+    assert parsed.measurements == ("MEASUREMENT=sha256:" + "1" * 64,)
+    with pytest.raises(MalformedError, match="unknown platform amd-sev-snp"):
         statement.require_known(parsed)
 
 
 @MEASURED
 def test_an_unknown_platform_still_has_an_identity(kind: str) -> None:
-    table = on_platform(kind, "intel-sgx")
+    table = on_platform(kind, "amd-sev-snp")
     lists: list[list[list[str]]] = [[], [[]], [["MRSIGNER"]]]
     for names in lists:
         wrong = {**table["predicate"], "identity": names}
@@ -1006,13 +1006,13 @@ def test_found_are_registers_of_the_platform(found: list[Json], taken: bool) -> 
 
 
 def test_what_was_found_on_an_unknown_platform_is_kept() -> None:
-    table = audit(result="fail", platform="intel-sgx", found=SUBJECTS["intel-sgx"])
-    predicate = parse({**table, "subject": SUBJECTS["intel-sgx"]}).predicate
+    table = audit(result="fail", platform="amd-sev-snp", found=SUBJECTS["amd-sev-snp"])
+    predicate = parse({**table, "subject": SUBJECTS["amd-sev-snp"]}).predicate
     assert isinstance(predicate, Audit)
     assert predicate.found
-    twice = SUBJECTS["intel-sgx"] * 2
-    table = audit(result="fail", platform="intel-sgx", found=twice)
-    refused({**table, "subject": SUBJECTS["intel-sgx"]}, "each once")
+    twice = SUBJECTS["amd-sev-snp"] * 2
+    table = audit(result="fail", platform="amd-sev-snp", found=twice)
+    refused({**table, "subject": SUBJECTS["amd-sev-snp"]}, "each once")
 
 
 @pytest.mark.parametrize("severity", ["critical", "high", "medium", "low"])

@@ -356,7 +356,7 @@ def test_to_foresee_is_never_to_verify() -> None:
         report.verified()
 
 
-@pytest.mark.parametrize("platform", ["artifact", "intel-sgx", ""])
+@pytest.mark.parametrize("platform", ["artifact", "amd-sev-snp", ""])
 def test_nothing_is_foreseen_on_a_platform_that_the_policy_does_not_name(
     platform: str,
 ) -> None:

@@ -330,6 +330,30 @@ def test_any_other_register_that_differs_counts(name: str) -> None:
 def test_without_pcr0_there_is_nothing_to_go_by() -> None:
     with pytest.raises(UsageError, match="name PCR0"):
         compare_registers({"PCR1": HEX["PCR1"]}, HEX)
+    # Of an enclave PCR4 alone is the machine's.
+    with pytest.raises(UsageError, match="name PCR0"):
+        compare_registers({"PCR4": HEX["PCR4"]}, HEX)
+
+
+SGX = {name: f"sha256:{n * 64}" for name, n in (("MRENCLAVE", "1"), ("MRSIGNER", "2"))}
+
+
+def test_an_enclave_of_sgx_is_compared_whoever_signed_it() -> None:
+    found = compare_registers(SGX, SGX | {"MRSIGNER": SGX["MRENCLAVE"]})
+    assert found.same
+    assert [one.status for one in found.registers] == ["nature", "equal"]
+    assert not compare_registers(SGX, SGX | {"MRENCLAVE": SGX["MRSIGNER"]}).same
+    with pytest.raises(UsageError, match="or MRENCLAVE"):
+        compare_registers({"MRSIGNER": SGX["MRSIGNER"]}, SGX)
+
+
+@pytest.mark.parametrize("name", ["PCR3", "PCR4", "PCR7", "PCR12"])
+def test_of_a_nitrotpm_every_register_counts(name: str) -> None:
+    boot = dict.fromkeys(("PCR3", "PCR4", "PCR7", "PCR12"), HEX["PCR1"])
+    assert compare_registers(boot, boot).same
+    found = compare_registers(boot, boot | {name: HEX["PCR2"]})
+    assert not found.same
+    assert [o.name for o in found.registers if o.status == "different"] == [name]
 
 
 def test_what_is_shown_of_a_text_is_short_and_harmless() -> None:

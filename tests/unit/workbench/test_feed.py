@@ -1,6 +1,7 @@
 """Feeds for other verifiers, read by what nobody here wrote."""
 
 import base64
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from msgspec import structs
 from pcrlog.errors import UsageError
 from tests.support.memory_log import registers
 from workbench import corim
-from workbench.feed import Feed, Release, as_lines, as_rvps
+from workbench.feed import Feed, Release, as_lines, as_rvps, kept
 
 BLUE, GREEN = registers("blue"), registers("green")
 LINKS = {2: "proven", 3: "claimed"}
@@ -158,3 +159,95 @@ def test_other_digests_have_the_numbers_of_the_registry() -> None:
 def test_of_no_release_there_is_no_corim() -> None:
     with pytest.raises(UsageError, match="no release"):
         corim.encode(structs.replace(FEED, releases=()))
+
+
+# --- other platforms ------------------------------------------------------------------
+
+CODE = {"MRENCLAVE": f"sha256:{'e1' * 32}"}
+A = {"PCR4": f"sha384:{'a4' * 48}", "PCR12": f"sha384:{'00' * 48}"}
+B = {"PCR4": f"sha384:{'b4' * 48}", "PCR12": f"sha384:{'00' * 48}"}
+C = {"PCR4": f"sha384:{'a4' * 48}", "PCR12": f"sha384:{'cc' * 48}"}
+SIGNED = {**B, "PCR7": f"sha384:{'77' * 48}"}
+
+
+def of(platform: str, *builds: dict[str, str]) -> tuple[Release, ...]:
+    return tuple(
+        Release(f"1.{n}", platform, build, n, LINKS) for n, build in enumerate(builds)
+    )
+
+
+NUMBERED = structs.replace(of("intel-sgx", CODE)[0], numbers={"ISVSVN": 2})
+
+
+def test_a_line_has_the_numbers_of_a_release_that_says_some() -> None:
+    feed = structs.replace(FEED, releases=(NUMBERED, *of("intel-sgx", CODE)))
+    first, second = map(json.loads, as_lines(feed).splitlines())
+    assert first["numbers"] == {"ISVSVN": 2}
+    assert first["measurements"] == [f"intel-sgx/MRENCLAVE={CODE['MRENCLAVE']}"]
+    assert "numbers" not in second
+
+
+def test_names_of_another_platform_say_which() -> None:
+    releases = (*FEED.releases, *of("aws-nitrotpm", A), *of("intel-sgx", CODE))
+    message = json.loads(as_rvps(structs.replace(FEED, releases=releases)))
+    values = json.loads(base64.b64decode(message["payload"]))
+    product = FEED.product
+    assert values.keys() == {
+        *(f"{product}/PCR{n}" for n in range(3)),
+        *(f"{product}/aws-nitrotpm/PCR{n}" for n in (4, 12)),
+        f"{product}/intel-sgx/MRENCLAVE",
+    }
+    found = comids(structs.replace(FEED, releases=releases))
+    tpm, sgx = (comid[4][0][0] for comid in found[2:])
+    assert tpm[0] == {0: {1: "acme.example", 2: "wallet/aws-nitrotpm"}}
+    assert [claim[0] for claim in tpm[1]] == [12, 4]
+    assert sgx[0] == {0: {1: "acme.example", 2: "wallet/intel-sgx"}}
+    assert sgx[1] == [{0: "MRENCLAVE", 1: {2: [[1, b"\xe1" * 32]]}}]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "rvps", "corim"])
+def test_what_a_form_cannot_say_is_left_out(form: str) -> None:
+    """A number that a release demands, and nobody who reads the form would."""
+    releases = (NUMBERED, *FEED.releases)
+    found, left_out = kept(form, releases)
+    if form == "jsonl":
+        assert (found, left_out) == (releases, ())
+        return
+    assert found == FEED.releases
+    [(one, why)] = left_out
+    assert (one, "its ISVSVN has no place" in why) == (NUMBERED, True)
+
+
+@pytest.mark.parametrize(
+    ("platform", "builds", "wanted"),
+    [
+        ("aws-nitro", (BLUE, GREEN, {**BLUE, "PCR8": GREEN["PCR0"]}), 3),
+        ("aws-nitrotpm", (A, B), 2),
+        ("aws-nitrotpm", (A, C), 2),
+        ("aws-nitrotpm", (B, C), 1),
+        ("aws-nitrotpm", (A, B, C), 2),
+        ("aws-nitrotpm", (A, SIGNED), 1),
+        ("aws-nitrotpm", (A, A), 2),
+        ("intel-sgx", (CODE, CODE), 2),
+    ],
+)
+def test_lists_let_through_what_was_released_and_no_mixture(
+    platform: str, builds: tuple[dict[str, str], ...], wanted: int
+) -> None:
+    releases = of(platform, *builds)
+    found, left_out = kept("rvps", releases)
+    assert found == releases[:wanted]
+    assert [one for one, _ in left_out] == list(releases[wanted:])
+    assert all("beside 1.0, registers of one" in why for _, why in left_out)
+    assert kept("corim", releases) == (releases, ())
+    message = json.loads(as_rvps(structs.replace(FEED, releases=found)))
+    lists = json.loads(base64.b64decode(message["payload"]))
+    if platform != "aws-nitro":
+        rows = {tuple(map(bare, one.registers.values())) for one in found}
+        names = [f"{FEED.product}/{platform}/{name}" for name in found[0].registers]
+        assert set(itertools.product(*(lists[name] for name in names))) == rows
+
+
+def test_platforms_do_not_keep_each_other_out() -> None:
+    releases = (*of("aws-nitrotpm", A), *FEED.releases, *of("intel-sgx", CODE))
+    assert kept("rvps", releases) == (releases, ())
