@@ -21,6 +21,7 @@ from pcrlog.encoding import decode_base64, encode_base64
 from pcrlog.entry import Entry, parse_entry
 from pcrlog.errors import MalformedError, PcrlogError, UncheckedError, UsageError
 from pcrlog.keys import PublicKey
+from pcrlog.measurement import PLATFORMS
 from pcrlog.note import UnverifiedNote, VerifierKey
 from pcrlog.policy import Policy
 from pcrlog.policy_update import follow
@@ -252,7 +253,7 @@ def _attestation(ask: Ask) -> Answer:
     }
     if document.numbers:
         answer["numbers"] = dict(document.numbers)
-    if unmade:
+    if PLATFORMS[name].checks:
         answer["unchecked"] = [one.check for one in unmade]
     return answer
 

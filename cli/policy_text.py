@@ -5,13 +5,12 @@ what they trust. `lint` names what can never be met, and what an attacker would 
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from pcrlog.attestation.roots import from_pem
 from pcrlog.encoding import format_time, sha256
+from pcrlog.errors import UsageError
 from pcrlog.measurement import PLATFORMS, Ground
 from pcrlog.policy import Log, PlatformRules, Policy, Product, Quorum, Successor
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
@@ -22,8 +21,6 @@ _SOON = 30 * 86_400
 _LONG = 7 * 86_400
 _SCOPES = {3: REPRODUCTION, 4: SOURCE_REVIEW, 5: REPRODUCTION, 7: CONTROLS_REVIEW}
 """What an auditor must do for a link."""
-_TIMELESS = ("intel-sgx",)
-"""Platforms whose documents do not say when they were made."""
 
 
 class Finding(Struct, frozen=True):
@@ -117,7 +114,7 @@ def _platform(name: str, rules: PlatformRules) -> Iterator[str]:
 
 def _age(name: str, rules: PlatformRules) -> str:
     nonce = "holds our nonce" if rules.nonce_required else "need not hold our nonce"
-    if name not in _TIMELESS:
+    if PLATFORMS[name].dated:
         return f"a document is at most {_span(rules.max_age)} old and {nonce}"
     if rules.nonce_required:
         return f"a document names no time and {nonce}: it was made after we asked"
@@ -252,7 +249,7 @@ def _lint_platform(name: str, rules: PlatformRules) -> Iterator[Finding]:
         )
     if not rules.nonce_required:
         old = ", and of any age: no document says when it was made"
-        old = old if name in _TIMELESS else ""
+        old = "" if PLATFORMS[name].dated else old
         yield _weak(where, f"no nonce: an answer given to somebody else will do{old}")
     if PLATFORMS[name].checks:
         yield from _lint_machines(where, rules)
@@ -283,15 +280,13 @@ def _lint_machines(where: str, rules: PlatformRules) -> Iterator[Finding]:
 
 
 def _askable(url: str) -> bool:
-    """Whether a service is asked: plain http is for this machine alone."""
+    from pcrlog import pccs
+
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-        if parts.query or parts.scheme == "https" or host == "localhost":
-            return bool(host) and not parts.query
-        return ip_address(host).is_loopback
-    except ValueError:
+        pccs.require_safe(url)
+    except UsageError:
         return False
+    return True
 
 
 def _lint_operator(

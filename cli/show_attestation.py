@@ -73,16 +73,24 @@ def show_attestation_command(session: Session, options: _Show) -> int:
     trust = trust_of(platform.name, policy, now, options.collateral)
     steps: list[Outcome] = []
     genuine = False
+    claims = list(platform.claims(stage))
     for one in platform.walk(stage, trust):
         if isinstance(one, Document):
             genuine = all(step.status == "pass" for step in steps)
+            claims += (row for row in _beside(one) if row not in claims)
         else:
             steps.append(one)
-    claims = tuple(platform.claims(stage))
-    shown = Claimed(platform.name, genuine, claims, tuple(steps))
+    shown = Claimed(platform.name, genuine, tuple(claims), tuple(steps))
     session.output.result(shown, _rows(shown))
     failed = any(step.status == "fail" for step in steps)
     return VerificationError.exit_code if failed else 0
+
+
+def _beside(document: Document) -> Iterator[tuple[str, str]]:
+    """What else is to be known of it: some platforms tell that of a document alone."""
+    if document.debug:
+        yield "debug", document.debug
+    yield from (("unusual", note) for note in document.notes)
 
 
 def _gathered(claims: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -112,6 +112,7 @@ def verify_command(session: Session, options: _Verify) -> int:
     policy = _on_platform(policy, product, options.platform)
     given = _given(session, options)
     collateral = _collateral(session, options, policy, product, given)
+    given = msgspec.structs.replace(given, collateral=collateral)
     data = stapled
     if stapled is not None:
         data = _fitting(session, policy, product, given, stapled)
@@ -157,6 +158,7 @@ def verify_command(session: Session, options: _Verify) -> int:
             memory=past.memory,
             channel=demands is not policy,
             collateral=collateral,
+            platform=options.platform,
         )
         write_report(session, options.report, options.policy, call, report)
     if demands is not policy and _goes_without(policy, report, product):
@@ -212,12 +214,16 @@ def _on_platform(policy: Policy, product: str, platform: str | None) -> Policy:
 
 
 class _Given(Struct, frozen=True):
-    """A document, and what its asker knows of how it came."""
+    """A document, and what its asker knows of how it came, and of its machine."""
 
     document: bytes
     nonce: bytes | None
     binding: Mapping[str, bytes] | None
     at: int | None
+    collateral: bytes | None = None
+
+    def asked(self, now: int) -> Asked:
+        return Asked(now, self.at, self.nonce, self.collateral)
 
 
 def _given(session: Session, options: _Verify) -> _Given:
@@ -270,7 +276,7 @@ def _collateral(
     from cli.state import State
     from pcrlog.collateral import Source
 
-    asked = Asked(session.now, given.at, given.nonce)
+    asked = given.asked(session.now)
     state = State(session.state_directory)
     source = Source(state.recall_collateral, state.remember_collateral)
     try:
@@ -291,7 +297,7 @@ def _fitting(
     from cli.well_known import fitting
 
     try:
-        asked = Asked(session.now, None, given.nonce)
+        asked = given.asked(session.now)
         return fitting(given.document, stapled, policy, product, asked)
     except PcrlogError as error:
         session.output.remark(f"the stapled bundle will not do: {error}")
@@ -311,7 +317,7 @@ def _bundle(
     from pcrlog.online import wanted_bundle
 
     source, _ = source_of(options, policy)
-    asked = Asked(session.now, given.at, given.nonce)
+    asked = given.asked(session.now)
     path = wanted_bundle(given.document, policy, product, asked)
     if path is None:
         return None  # No genuine document: nothing to ask the log about.

@@ -225,7 +225,13 @@ def fitting(
         UncheckedError: it does not have them, or what it says does not hold.
     """
     seen = verify(
-        document, bundle, policy, product=product, now=asked.now, nonce=asked.nonce
+        document,
+        bundle,
+        policy,
+        product=product,
+        now=asked.now,
+        nonce=asked.nonce,
+        collateral=asked.collateral,
     )
     for check in seen.checks:
         if (

@@ -1,8 +1,16 @@
 """A simulated enclave that answers over HTTPS, for the demo: it attests, or lies.
 
 `GET /attestation?nonce=<hex>` gives a document under the simulator's own root, with the
-nonce, and in `user_data` the SHA-256 of this server's TLS key, so that whoever connects
-can tell that it is the enclave at the other end. Lies, by `--lie`:
+nonce, and the SHA-256 of this server's TLS key, so that whoever connects can tell that
+it is the enclave at the other end. On which hardware it is, its measurements tell:
+
+    registers            platform        the key stands in
+    PCR0, PCR1, PCR2     aws-nitro       user_data
+    PCR4, PCR12          aws-nitrotpm    user_data
+    MRENCLAVE            intel-sgx       public_key: the second half of report data
+
+`--root` writes the root that a policy has to name, `--collateral` what the simulated
+Intel publishes of its machine. Lies, by `--lie`:
 
     stale   a document recorded an hour ago
     debug   the enclave runs in debug mode
@@ -13,7 +21,6 @@ a file says so.
 """
 
 import argparse
-import json
 import ssl
 import tempfile
 import time
@@ -22,6 +29,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -35,11 +43,121 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from pcrlog.attestation.sgx import simulator as sgx
+from pcrlog.attestation.sgx.simulated_collateral import Word
 from pcrlog.attestation.simulator import Simulator
+from pcrlog.published import (
+    MOST,
+    NITROTPM,
+    SGX,
+    Build,
+    check_build,
+    collect,
+    parse_pairs,
+)
 
+SEED = b"pcrlog demo"
 LIES = ("stale", "debug", "relay")
 _HOUR = 3600
-_MAX_NONCE = 1024
+
+
+class Machine(Protocol):
+    """What attests to one build."""
+
+    most: int
+    """Bytes of the longest nonce."""
+
+    @property
+    def root_der(self) -> bytes:
+        """What a policy has to trust."""
+        ...
+
+    def attest(
+        self, *, time: int, nonce: bytes | None, channel: bytes, debug: bool
+    ) -> bytes:
+        """A document made at `time` (unix seconds) that names the key `channel`."""
+        ...
+
+    def collateral(self, now: int) -> bytes | None:
+        """What its maker publishes of it, an hour old; None: nothing."""
+        ...
+
+
+class Nitro:
+    """An enclave of AWS, or an instance with a NitroTPM."""
+
+    most = 512
+
+    def __init__(self, build: Build) -> None:
+        self.tpm = build.platform == NITROTPM
+        self.simulator = Simulator(SEED, tpm=self.tpm)
+        self.registers = _digests(build)
+
+    @property
+    def root_der(self) -> bytes:
+        """See `Machine`, as for all of these."""
+        return self.simulator.root_der
+
+    def attest(
+        self, *, time: int, nonce: bytes | None, channel: bytes, debug: bool
+    ) -> bytes:
+        """A document; an instance has no debug mode, but may have measured no boot."""
+        registers = self.registers
+        if self.tpm and debug:
+            registers = {**registers, "PCR4": bytes(48)}
+        return self.simulator.document(
+            time=time * 1000,
+            registers=registers,
+            debug=debug and not self.tpm,
+            nonce=nonce,
+            user_data=channel,
+        )
+
+    def collateral(self, _now: int) -> None:
+        """There is none."""
+        return
+
+
+class Sgx:
+    """An enclave of SGX: its quotes name no time."""
+
+    most = 32
+
+    def __init__(self, build: Build) -> None:
+        self.simulator = sgx.Simulator(SEED)
+        self.registers = _digests(build)
+        self.numbers = build.numbers
+
+    @property
+    def root_der(self) -> bytes:
+        """See `Machine`."""
+        return self.simulator.root_der
+
+    def attest(
+        self, *, time: int, nonce: bytes | None, channel: bytes, debug: bool
+    ) -> bytes:
+        """A quote."""
+        del time
+        return self.simulator.document(
+            registers=self.registers,
+            numbers=self.numbers,
+            debug=debug,
+            nonce=nonce,
+            public_key=channel,
+        )
+
+    def collateral(self, now: int) -> bytes:
+        """All is up to date."""
+        return self.simulator.collateral(Word(issued=now - _HOUR))
+
+
+def _digests(build: Build) -> dict[str, bytes | str]:
+    return {name: digest.partition(":")[2] for name, digest in build.registers.items()}
+
+
+def machine_of(build: Build) -> Machine:
+    """What attests to a build."""
+    return Sgx(build) if build.platform == SGX else Nitro(build)
 
 
 class Enclave(ThreadingHTTPServer):
@@ -48,11 +166,10 @@ class Enclave(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, address: tuple[str, int], registers: dict[str, str], lie: str | None
+        self, address: tuple[str, int], machine: Machine, lie: str | None
     ) -> None:
         super().__init__(address, Answer)
-        self.simulator = Simulator(b"pcrlog demo")
-        self.registers = registers
+        self.machine = machine
         self.lie = lie
         key = ec.generate_private_key(ec.SECP256R1())
         spki = key.public_key().public_bytes(
@@ -75,12 +192,8 @@ class Enclave(ThreadingHTTPServer):
             now, nonce = now - _HOUR, sha256(b"somebody else's nonce").digest()
         if self.lie == "relay":
             channel = sha256(b"the genuine enclave's key").digest()
-        return self.simulator.document(
-            time=now * 1000,
-            registers=self.registers,
-            debug=self.lie == "debug",
-            nonce=nonce,
-            user_data=channel,
+        return self.machine.attest(
+            time=now, nonce=nonce, channel=channel, debug=self.lie == "debug"
         )
 
 
@@ -93,13 +206,16 @@ class Answer(BaseHTTPRequestHandler):
         """Answer with a document that holds the nonce asked for."""
         query = parse_qs(urlsplit(self.path).query)
         try:
-            nonce = bytes.fromhex(query.get("nonce", [""])[0])[:_MAX_NONCE]
+            nonce = bytes.fromhex(query.get("nonce", [""])[0])
         except ValueError:
             self.send_error(400, "nonce: expected hex")
             return
+        if len(nonce) > self.server.machine.most:
+            self.send_error(400, f"nonce: at most {self.server.machine.most} bytes")
+            return
         body = self.server.document(nonce or None)
         self.send_response(200)
-        self.send_header("Content-Type", "application/cbor")
+        self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -134,10 +250,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--measurements", type=Path, required=True)
     parser.add_argument("--lie", choices=LIES)
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--collateral", type=Path)
     options = parser.parse_args()
-    measured = json.loads(options.measurements.read_bytes())["Measurements"]
-    registers = {name: value for name, value in measured.items() if name[:3] == "PCR"}
-    enclave = Enclave(("127.0.0.1", options.port), registers, options.lie)
+    with options.measurements.open("rb") as file:
+        build = check_build(collect(parse_pairs(file.read(MOST))))
+    machine = machine_of(build)
+    if options.root is not None:
+        options.root.write_text(ssl.DER_cert_to_PEM_cert(machine.root_der))
+    if options.collateral is not None:
+        published = machine.collateral(int(time.time()))
+        if published is None:
+            parser.error("--collateral: AWS publishes nothing of its machines")
+        options.collateral.write_bytes(published)
+    enclave = Enclave(("127.0.0.1", options.port), machine, options.lie)
+    print(f"an enclave at https://127.0.0.1:{enclave.server_port}", flush=True)
     enclave.serve_forever()
 
 

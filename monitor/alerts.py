@@ -191,7 +191,7 @@ KINDS: dict[str, Kind] = {
         "warning",
         "a list of what you expect cannot be read: until it can be, an unexpected"
         " release is told minutes late",
-        "see that the file, folder or URL is there, and holds nitro-cli's output",
+        "see that the file, folder or URL is there, and holds what a build prints",
     ),
 }
 

@@ -50,7 +50,7 @@ products = ["acme.example/wallet"]
 identities = ["acme.example"]
 keys = []                              # keyids
 measurements = []                      # aws-nitro/PCR0=sha384:…
-expected = ["measurements/"]           # nitro-cli outputs: files, folders, URLs
+expected = ["measurements/"]           # what builds print: files, folders, URLs
 statements = []                        # in our names and known: SHA-256
 unaudited_after = "24h"
 expiring_within = "7d"

@@ -8,13 +8,18 @@ as `verify` will check it again, and nobody is asked about one that is not genui
 not given a place for.
 """
 
+import math
 from collections.abc import Callable
 
 from pcrlog.attestation import Document
 from pcrlog.measurement import PLATFORMS
 from pcrlog.policy import Policy
+from pcrlog.verification import Report
 from pcrlog.verification.checks import Recorder
 from pcrlog.verification.document import Asked, check_document, trust_of
+
+_THEN = "then-"
+"""Before the name of what is kept for documents of the past."""
 
 Load = Callable[[str], bytes | None]
 Store = Callable[[str, bytes], None]
@@ -62,4 +67,31 @@ class Source:
         if not isinstance(document, SgxDocument):
             return None
         trust = trust_of(document.platform, policy, asked)
-        return pccs.Cached(service, self._load, self._store).get(document.pck, trust)
+        if asked.at is None:
+            cached = pccs.Cached(service, self._load, self._store)
+        else:
+            # What held then is kept apart: what is newer must not give way to it.
+            cached = pccs.Cached(service, self._load_then, self._store_then)
+        return cached.get(document.pck, trust)
+
+    def _load_then(self, name: str) -> bytes | None:
+        return self._load(_THEN + name)
+
+    def _store_then(self, name: str, data: bytes) -> None:
+        self._store(_THEN + name, data)
+
+
+def ends_of(report: Report, collateral: bytes | None) -> float:
+    """Up to when (unix seconds) a report holds, by the collateral that it rests on.
+
+    A report that rests on none has no such end.
+    """
+    rests = any(
+        check.id == "document.collateral" and check.status == "pass"
+        for check in report.checks
+    )
+    if not rests or collateral is None:
+        return math.inf
+    from pcrlog import pccs  # noqa: PLC0415 - few platforms have collateral
+
+    return pccs.until(collateral)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from pcrlog import limits
 from pcrlog.bundle import Bundle
 from pcrlog.checkpoint import open_checkpoint
-from pcrlog.collateral import Source
+from pcrlog.collateral import Source, ends_of
 from pcrlog.encoding import shown
 from pcrlog.errors import PcrlogError, UncheckedError, UsageError
 from pcrlog.note import UnverifiedNote
@@ -112,7 +112,10 @@ class Verifier:
             UncheckedError: something could not be checked: do not send either.
         """
         now = self.clock()
-        report, bundle, why = self._judge(document, nonce, binding, int(now))
+        collateral, silent = self._collected(document, Asked(int(now), None, nonce))
+        asked = Asked(int(now), None, nonce, collateral)
+        report, bundle, why = self._judge(document, asked, binding)
+        why = why or silent
         if self._told is not None:
             self._told(report)
         try:
@@ -127,18 +130,15 @@ class Verifier:
         proven = Bundle.parse(bundle or b"")
         seal, log = Seal.parse(proven.seal), _log_of(proven, self._policy)
         self._remember(Memory(proven.note, frozen=seal.frozen), log)
-        return Accepted(enclave, report, now, self._until(log, seal, now))
+        until = min(self._until(log, seal, now), ends_of(report, collateral))
+        return Accepted(enclave, report, now, until)
 
     def _judge(
-        self,
-        document: bytes,
-        nonce: bytes,
-        binding: Mapping[str, bytes] | None,
-        now: int,
+        self, document: bytes, asked: Asked, binding: Mapping[str, bytes] | None
     ) -> tuple[Report, bytes | None, PcrlogError | None]:
         """The report and the answers it is by; and why the log gave none, if so."""
         memory = self.memory
-        collateral, why = self._collected(document, Asked(now, None, nonce))
+        why: PcrlogError | None = None
 
         def report(bundle: bytes | None) -> Report:
             return verify(
@@ -146,11 +146,11 @@ class Verifier:
                 bundle,
                 self._policy,
                 product=self.product,
-                now=now,
-                nonce=nonce,
+                now=asked.now,
+                nonce=asked.nonce,
                 binding=binding,
                 memory=memory,
-                collateral=collateral,
+                collateral=asked.collateral,
             )
 
         stapled = self._staple()
@@ -159,8 +159,8 @@ class Verifier:
             if found.verdict == "verified":
                 return found, stapled, None
         try:
-            bundle = self._fetch(document, Asked(now, None, nonce))
-            memory = self._proven(memory, bundle, now)
+            bundle = self._fetch(document, asked)
+            memory = self._proven(memory, bundle, asked.now)
         except PcrlogError as error:
             # The policy says how old the log's answers may be, and so for how long a
             # log may be silent.

@@ -73,6 +73,8 @@ class Platform(Struct, frozen=True):
     blank: tuple[str, ...] | None = None
     """Registers that, all of them blank, mean that nothing was measured; by default
     those required."""
+    dated: bool = True
+    """Whether its documents name the time at which they were signed."""
     numbers: tuple[str, ...] = ()
     """What a release can say in `numbers`: each has to be in the document."""
     checks: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ PLATFORMS: Mapping[str, Platform] = {
             r"MRENCLAVE|MRSIGNER",
             {"sha256": (64,)},
             attests=True,
+            dated=False,
             numbers=("ISVPRODID", "ISVSVN"),
             checks=(
                 "document.qe-report",

@@ -135,7 +135,7 @@ def fetch(url: str, what: Wanted) -> bytes:
         UsageError: not a URL, or plain HTTP to another machine.
         TransportError: no usable answer.
     """
-    base = _require_safe(url).rstrip("/")
+    base = require_safe(url).rstrip("/")
     with closing(Exchange(base)) as service:
         tcb = _get(service, f"tcb?fmspc={what.fmspc}")
         identity = _get(service, "qe/identity")
@@ -179,7 +179,7 @@ class Cached:
         load: Callable[[str], bytes | None],
         store: Callable[[str, bytes], None],
     ) -> None:
-        self._url = _require_safe(url)
+        self._url = require_safe(url)
         self._load = load
         self._store = store
 
@@ -230,7 +230,12 @@ def _issued(found: "VerifiedCollateral") -> int:
     return max(found.tcb_info.begins, found.qe_identity.begins)
 
 
-def _require_safe(url: str) -> str:
+def require_safe(url: str) -> str:
+    """`url`, if a service is ever asked there.
+
+    Raises:
+        UsageError: not a URL, or plain HTTP to another machine.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -295,10 +295,11 @@ def _problems(box: Box, released: Released) -> list[Finding]:
     """
     machine = {name: one for name, one in box.items() if name.startswith(MACHINE)}
     enclave = {name: one for name, one in box.items() if name not in machine}
-    found = [
-        *([_of_enclaves(enclave, released)] if released.registers else ()),
-        *([of_machines(machine, released.machines)] if released.machines else ()),
-    ]
+    found: list[list[Finding]] = []
+    if released.registers:
+        found.append(_of_enclaves(enclave, released))
+    if released.machines:
+        found.append(of_machines(machine, released.machines))
     if not all(found):
         return []
     return found[-1] if machine and not enclave else found[0]

@@ -40,6 +40,11 @@ def _notes(claims: Claims) -> Iterator[str]:
             "PCR8 is not zero, as where GRUB boots: PCR4 is then GRUB alone, and says"
             " nothing of kernel, command line or files"
         )
+    if not is_zero(claims.registers.get("PCR13", "sha384:00")):
+        yield (
+            "PCR13 is not zero, as where system extensions were added to what booted:"
+            " PCR4 and PCR12 say nothing of these"
+        )
 
 
 _KIND = Kind(

@@ -7,15 +7,20 @@ from pathlib import Path
 from tests.conformance import (
     authority,
     bundles,
+    collaterals,
     documents,
     example,
     keys,
     leaves,
+    machines,
+    pcks,
     policies,
+    quotes,
     rules,
     runs,
     statements,
     tables,
+    tpms,
     trees,
     updates,
 )
@@ -34,8 +39,13 @@ MAKERS = (
     *updates.MAKERS,
     *bundles.MAKERS,
     *documents.MAKERS,
+    *tpms.MAKERS,
+    *quotes.MAKERS,
+    *pcks.MAKERS,
+    *collaterals.MAKERS,
     *runs.MAKERS,
     *rules.MAKERS,
+    *machines.MAKERS,
 )
 """Each makes a family."""
 

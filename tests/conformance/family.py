@@ -152,6 +152,7 @@ def _arguments(inputs: Inputs) -> dict[str, Any]:
         "nonce": inputs.nonce,
         "binding": inputs.binding,
         "memory": None,
+        "collateral": getattr(inputs, "collateral", None),
     }
     if (memory := inputs.memory) is not None:
         given["memory"] = {

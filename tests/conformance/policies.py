@@ -55,6 +55,7 @@ LEAST: Json = {
 W1, W2, M1 = vkey("w1.example"), vkey("w2.example"), vkey("m1.example")
 _RULES = f"products|{WALLET}"
 _NITRO = "platforms|aws-nitro"
+_SGX = "platforms|intel-sgx"
 
 
 def changed(changes: Mapping[str, Any]) -> Json:
@@ -407,6 +408,120 @@ LOGS = (
 
 _SCOPES = ("reproduction", "source-review", "controls-review")
 
+STATUSES = (
+    "UpToDate",
+    "SWHardeningNeeded",
+    "ConfigurationNeeded",
+    "ConfigurationAndSWHardeningNeeded",
+    "OutOfDate",
+    "OutOfDateConfigurationNeeded",
+)
+
+
+def _on_sgx(member: str, values: Mapping[str, Any]) -> Json:
+    """A table of intel-sgx with this member, by case id."""
+    return {
+        name: {_SGX: {"roots": ["builtin"], member: value}}
+        for name, value in values.items()
+    }
+
+
+_PCCS = "https://pccs.example/sgx/certification/v4"
+MACHINES = (
+    Rule(
+        "what is accepted of a machine are Intel's statuses, each once; never Revoked",
+        "",
+        _on_sgx(
+            "tcb",
+            {"tcb-of-one": ["OutOfDate"], "tcb-of-all": list(STATUSES)},
+        ),
+        _on_sgx(
+            "tcb",
+            {
+                "tcb-of-none": [],
+                "tcb-of-revoked": ["UpToDate", "Revoked"],
+                "tcb-of-unknown": ["Fine"],
+                "tcb-in-lower-case": ["uptodate"],
+                "tcb-twice": ["UpToDate", "UpToDate"],
+                "tcb-as-string": "UpToDate",
+            },
+        ),
+    ),
+    Rule(
+        "advisories are at most 256, named INTEL-SA- or INTEL-DOC- and five digits",
+        "",
+        _on_sgx(
+            "advisories",
+            {
+                "advisories-none": [],
+                "advisories-of-both-kinds": ["INTEL-SA-00615", "INTEL-DOC-00001"],
+                "advisories-256": [f"INTEL-SA-{n:05}" for n in range(256)],
+            },
+        ),
+        _on_sgx(
+            "advisories",
+            {
+                "advisories-257": [f"INTEL-SA-{n:05}" for n in range(257)],
+                "advisory-of-a-number": ["00615"],
+                "advisory-of-four-digits": ["INTEL-SA-0615"],
+                "advisory-of-six-digits": ["INTEL-SA-000615"],
+                "advisory-in-lower-case": ["intel-sa-00615"],
+                "advisory-with-line-end": ["INTEL-SA-00615\n"],
+                "advisories-as-string": "INTEL-SA-00615",
+            },
+        ),
+    ),
+    Rule(
+        "collateral is required or optional; pccs is a URL of at most 248 characters",
+        "",
+        _on_sgx(
+            "collateral",
+            {"collateral-required": "required", "collateral-optional": "optional"},
+        )
+        | _on_sgx(
+            "pccs",
+            {
+                "pccs-https": _PCCS,
+                "pccs-http": "http://127.0.0.1:8081/sgx/certification/v4",
+                "pccs-of-248-characters": "https://" + "x" * 240,
+            },
+        ),
+        _on_sgx(
+            "collateral", {"collateral-unknown": "none", "collateral-as-bool": False}
+        )
+        | _on_sgx(
+            "pccs",
+            {
+                "pccs-empty": "",
+                "pccs-of-no-host": "https://",
+                "pccs-of-another-scheme": "ftp://pccs.example",
+                "pccs-with-space": "https://pccs.example/a b",
+                "pccs-of-249-characters": "https://" + "x" * 241,
+            },
+        ),
+    ),
+    Rule(
+        "a platform without such machines has none of these four",
+        "",
+        {
+            "aws-nitrotpm": {"platforms|aws-nitrotpm": {"roots": ["builtin"]}},
+            "intel-sgx": {_SGX: {"roots": ["builtin"]}},
+        },
+        {
+            f"{member}-of-{platform}": {
+                f"platforms|{platform}": {"roots": ["builtin"], member: value}
+            }
+            for platform in ("aws-nitro", "aws-nitrotpm")
+            for member, value in (
+                ("tcb", ["UpToDate"]),
+                ("advisories", []),
+                ("collateral", "required"),
+                ("pccs", _PCCS),
+            )
+        },
+    ),
+)
+
 REST = (
     Rule(
         'roots are 1 to 8, "builtin" or certificates in PEM',
@@ -435,6 +550,7 @@ REST = (
         },
         {"operator-as-list": {f"{_NITRO}|operator": ["aws"]}},
     ),
+    *MACHINES,
     Rule(
         "a product is on at least one platform, and that has its table",
         "",

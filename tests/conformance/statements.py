@@ -80,6 +80,11 @@ def registers(rows: Mapping[str, tuple[str, str]]) -> list[Json]:
     ]
 
 
+def in_order(rows: Mapping[str, tuple[str, str]]) -> list[Json]:
+    """The same, ascending by name."""
+    return registers(dict(sorted(rows.items())))
+
+
 def keyed(*rows: Json, **changes: Any) -> Json:
     """Changes that give an identity these keys, in their order, and their subject."""
     subject = {row["keyid"]: ("sha256", row["keyid"]) for row in rows}
@@ -103,7 +108,12 @@ _DIGEST = {"digest": ("sha256", "1" * 64)}
 _PCRS = {f"PCR{n}": ("sha384", f"{n + 1}" * 96) for n in range(3)}
 _ARTIFACT = {"platform": "artifact", "identity": [["digest"]]}
 _NITRO = {"platform": "aws-nitro", "identity": [["PCR0"]]}
-_ZERO = ("sha384", "0" * 96)
+_ZERO, _ONES = ("sha384", "0" * 96), ("sha384", "f" * 96)
+_TPM = {"platform": "aws-nitrotpm", "identity": [["PCR4", "PCR12"]]}
+_BOOT = {"PCR12": _ZERO, "PCR4": ("sha384", "4" * 96)}
+_SGX = {"platform": "intel-sgx", "identity": [["MRENCLAVE"]]}
+_ENCLAVE = {"MRENCLAVE": ("sha256", "5" * 64)}
+_OF_64 = ("sha256", "0" * 64)
 _COMMIT = {"commit": ("gitCommit", COMMIT)}
 _ON_SOURCE = {"platform": "source", "identity": [["commit"]]}
 _SOURCE = {"uri": URI, "commit": COMMIT}
@@ -125,6 +135,12 @@ BASES: dict[str, Json] = {
     ),
     "nitro": _statement(
         "revocation", _PCRS, **_NITRO, issuer="acme.example", reason="vulnerable"
+    ),
+    "tpm": _statement(
+        "revocation", _BOOT, **_TPM, issuer="acme.example", reason="vulnerable"
+    ),
+    "sgx": _statement(
+        "revocation", _ENCLAVE, **_SGX, issuer="acme.example", reason="vulnerable"
     ),
     "later": _statement(
         "revocation",
@@ -541,6 +557,10 @@ MEASURED = (
             "nitro-of-95-digits": registers(_PCRS | {"PCR2": ("sha384", "1" * 95)}),
             "nitro-of-97-digits": registers(_PCRS | {"PCR2": ("sha384", "1" * 97)}),
             "nitro-of-debug-mode": registers(dict.fromkeys(_PCRS, _ZERO)),
+            "nitro-of-ones": registers(dict.fromkeys(_PCRS, _ONES)),
+            "nitro-of-zeros-and-ones": registers(
+                dict.fromkeys(_PCRS, _ZERO) | {"PCR2": _ONES}
+            ),
             **{
                 f"nitro-without-{name.lower()}": registers(
                     {other: one for other, one in _PCRS.items() if other != name}
@@ -550,12 +570,93 @@ MEASURED = (
         },
     ),
     Rule(
+        "aws-nitrotpm has PCR4 and PCR12, and may have PCR2, 3, 5, 6 and 7; PCR4 is not"
+        " all zeros, nor all ones",
+        "tpm",
+        "/subject",
+        {
+            "tpm-with-pcr7": in_order(_BOOT | {"PCR7": _ZERO}),
+            "tpm-with-all-that-may-be": in_order(
+                _BOOT | dict.fromkeys(("PCR2", "PCR3", "PCR5", "PCR6", "PCR7"), _ONES)
+            ),
+            "tpm-with-pcr12-not-zero": in_order(_BOOT | {"PCR12": _BOOT["PCR4"]}),
+            "tpm-with-pcr12-of-ones": in_order(_BOOT | {"PCR12": _ONES}),
+            "tpm-with-pcr4-of-zeros-but-a-digit": in_order(
+                _BOOT | {"PCR4": ("sha384", "0" * 95 + "1")}
+            ),
+            "tpm-with-pcr4-of-ones-but-a-digit": in_order(
+                _BOOT | {"PCR4": ("sha384", "f" * 95 + "e")}
+            ),
+        },
+        {
+            "tpm-with-pcr4-of-zeros": in_order(_BOOT | {"PCR4": _ZERO}),
+            "tpm-with-pcr4-of-ones": in_order(_BOOT | {"PCR4": _ONES}),
+            "tpm-without-pcr4": in_order({"PCR12": _BOOT["PCR4"]}),
+            "tpm-without-pcr12": in_order({"PCR4": _BOOT["PCR4"]}),
+            "tpm-of-sha256": in_order(_BOOT | {"PCR12": ("sha256", "1" * 64)}),
+            "tpm-of-95-digits": in_order(_BOOT | {"PCR4": ("sha384", "1" * 95)}),
+            "tpm-with-mrenclave": in_order(_BOOT | _ENCLAVE),
+            **{
+                f"tpm-with-pcr{number}": in_order(
+                    _BOOT | {f"PCR{number}": _BOOT["PCR4"]}
+                )
+                for number in (0, 1, *range(8, 12), *range(13, 24), 24)
+            },
+        },
+    ),
+    Rule(
+        "aws-nitrotpm's identity is PCR4 with PCR12, whatever else is there",
+        "tpm",
+        "identity",
+        {},
+        {
+            "tpm-identity-of-pcr4": [["PCR4"]],
+            "tpm-identity-in-another-order": [["PCR12", "PCR4"]],
+            "tpm-identity-of-two-lists": [["PCR4"], ["PCR12"]],
+        },
+    ),
+    Rule(
+        "intel-sgx has MRENCLAVE, and may have MRSIGNER, of 64 digits; MRENCLAVE is not"
+        " all zeros, nor all ones",
+        "sgx",
+        "/subject",
+        {
+            "sgx-with-mrsigner": in_order(_ENCLAVE | {"MRSIGNER": ("sha256", A)}),
+            "sgx-with-mrsigner-of-zeros": in_order(_ENCLAVE | {"MRSIGNER": _OF_64}),
+        },
+        {
+            "sgx-of-mrsigner-alone": in_order({"MRSIGNER": ("sha256", A)}),
+            "sgx-of-zeros": in_order({"MRENCLAVE": _OF_64}),
+            "sgx-of-ones": in_order({"MRENCLAVE": ("sha256", "f" * 64)}),
+            "sgx-of-zeros-with-mrsigner": in_order(
+                {"MRENCLAVE": _OF_64, "MRSIGNER": ("sha256", A)}
+            ),
+            "sgx-of-sha384": in_order({"MRENCLAVE": ("sha384", "5" * 96)}),
+            "sgx-of-63-digits": in_order({"MRENCLAVE": ("sha256", "5" * 63)}),
+            "sgx-in-lower-case": in_order({"mrenclave": _ENCLAVE["MRENCLAVE"]}),
+            "sgx-with-a-number": in_order(_ENCLAVE | {"ISVSVN": ("n", "02")}),
+            "sgx-with-pcr0": in_order(_ENCLAVE | {"PCR0": _BOOT["PCR4"]}),
+        },
+    ),
+    Rule(
+        "intel-sgx's identity is MRENCLAVE: a signer alone is not what runs",
+        "sgx",
+        "identity",
+        {},
+        {
+            "sgx-identity-of-mrsigner": [["MRSIGNER"]],
+            "sgx-identity-of-either": [["MRENCLAVE"], ["MRSIGNER"]],
+            "sgx-identity-of-both": [["MRENCLAVE", "MRSIGNER"]],
+        },
+    ),
+    Rule(
         "an artifact has exactly one register, `digest`, sha256, 64 digits, not all 0",
         "warning",
         "/subject",
         {"artifact-not-zero": registers({"digest": ("sha256", "0" * 63 + "1")})},
         {
             "artifact-of-zeros": registers({"digest": ("sha256", "0" * 64)}),
+            "artifact-of-ones": registers({"digest": ("sha256", "f" * 64)}),
             "artifact-of-two-registers": registers(_DIGEST | {"x": ("sha256", A)}),
             "artifact-of-sha384": registers({"digest": ("sha384", "1" * 96)}),
             "artifact-of-63-digits": registers({"digest": ("sha256", "1" * 63)}),
@@ -570,6 +671,7 @@ MEASURED = (
         {"source-of-64-digits": registers({"commit": ("gitCommit", A)})},
         {
             "source-of-zeros": registers({"commit": ("gitCommit", "0" * 40)}),
+            "source-of-ones": registers({"commit": ("gitCommit", "f" * 40)}),
             "source-of-64-zeros": registers({"commit": ("gitCommit", "0" * 64)}),
             "source-of-41-digits": registers({"commit": ("gitCommit", "1" * 41)}),
             "source-of-sha1": registers({"commit": ("sha1", COMMIT)}),
@@ -1432,6 +1534,10 @@ def _measurements(family: Family) -> None:
         "measurement-of-artifact": _said("warning", _M),
         "measurement-of-nitro": _said("nitro", pcr0),
         "measurement-of-source": _said("source-review", commit),
+        "measurement-of-tpm": _said(
+            "tpm", f"PCR4=sha384:{'4' * 96},PCR12=sha384:{'0' * 96}"
+        ),
+        "measurement-of-sgx": _said("sgx", f"MRENCLAVE=sha256:{'5' * 64}"),
         "measurement-of-an-identity": _said("identity"),
         "measurement-of-two-registers": _said(
             "later", "b=md:11,a=md:11", identity=[["b", "a"]], **three

@@ -1,73 +1,116 @@
 /**
  * Attestation documents: the one small interface behind which platforms sit.
  *
- * A document is verified in the steps that a report shows. Each hands out the next one,
- * so that none can be left out (docs/protocol.md section 4, Checks):
- *
- *     const unverified = await platform("aws-nitro").parse(data)   document.form
- *     const signed = await unverified.verifySignature()            document.signature
- *     const document = await signed.verifyChain(roots)             document.chain
- *
- * Only the `Document` gives anything away, and all of it is authenticated. The chain is
- * judged at the time at which the document was signed. Whether that time will do is for
- * the caller to say, as are the other checks: `document.time`, `document.nonce`,
- * `document.debug`, `channel`, and whether these are the registers that were expected.
+ * attestation/platform.js says what a platform is, and takes the steps in which its
+ * documents are verified. Here they are found: by name, and by what a document looks
+ * like. Whether its time will do is for the caller to say, as are the other checks:
+ * `document.time`, `document.nonce`, `document.debug`, `channel`, and whether these are
+ * the registers that were expected.
  */
 
-import * as nitro from "./attestation/nitro.js";
-import { decodeBase64, decodeHex, decodeLatin1, shown } from "./encoding.js";
-import { MalformedError, UsageError } from "./errors.js";
+import * as nitro from "./attestation/aws-nitro.js";
+import * as nitrotpm from "./attestation/aws-nitrotpm.js";
+import * as sgx from "./attestation/intel-sgx.js";
+import { walk } from "./attestation/platform.js";
+import { decodeBase64, decodeHex, decodeLatin1, encodeHex, shown } from "./encoding.js";
+import {
+  MalformedError,
+  UncheckedError,
+  UsageError,
+  VerificationError,
+} from "./errors.js";
 import * as limits from "./limits.js";
 
+export { walk };
+
+/** @import { Outcome, Platform, Trust } from "./attestation/platform.js" */
+/** @typedef {import("./attestation/platform.js").Document} Document */
 /** @import { Bytes } from "./encoding.js" */
 
-/**
- * What a genuine document says. It may still be old, a replay, or in debug mode.
- * @typedef {object} Document
- * @property {string} platform
- * @property {Map<string, string>} registers "PCR0" to "sha384:<hex>"; all that the
- *   document has, by number
- * @property {number} time unix milliseconds, as signed
- * @property {Bytes | null} nonce
- * @property {Bytes | null} userData
- * @property {Bytes | null} publicKey
- * @property {string} moduleId the vendor's name of the enclave that was measured
- * @property {boolean} debug the memory of what was measured is open to its host: worth
- *   nothing
- * @property {number} leafNotBefore unix seconds, as is `leafNotAfter`: the life of the
- *   key that signed
- * @property {number} leafNotAfter
- * @property {string} rootSha256 of the trusted root's DER: says which partition of the
- *   vendor this is
- * @property {string[]} notes what is unusual about it, for people to read; never a
- *   reason to refuse
- */
-
+/** @type {readonly Platform[]} */
+const KNOWN = [nitro.PLATFORM, nitrotpm.PLATFORM, sgx.PLATFORM];
+/** The platforms that have documents. */
+export const ATTESTING = Object.freeze(KNOWN.map(({ name }) => name));
 /** The longest document in hex, with line ends at every second digit even. */
 const TEXT = 3 * limits.ATTESTATION;
-/** A CBOR array of four, one of indefinite length, tag 18. */
-const FIRST = [0x84, 0x9f, 0xd2];
-const FIRST_IN_HEX = /^(?:84|9f|d2)/;
-const UNKNOWN = "expected an attestation document in CBOR, base64 or hex";
+const FIRST = [
+  // A CBOR array of four, one of indefinite length, tag 18: the platforms of AWS.
+  ...["84", "9f", "d2"],
+  // A quote, and the headers that Open Enclave writes before one.
+  ...["03000200", "0100000002000000"],
+  ...["02000000a3a21e87", "03000000a3a21e87"],
+];
+/** Bytes of the longest of them. */
+const FIRST_BYTES = 8;
+const UNKNOWN =
+  "expected an attestation document: its bytes, or these in base64 or hex";
 
 /**
  * The platform called `name`.
  * @param {string} name
+ * @returns {Platform}
  * @throws {UsageError} there is none of which pcrlog can read documents
  */
 export function platform(name) {
-  if (name === nitro.NAME) return nitro;
+  const found = KNOWN.find((one) => one.name === name);
+  if (found !== undefined) return found;
   throw new UsageError(
-    `no attestation documents of platform ${shown(name)}; known: ${nitro.NAME}`,
+    `no attestation documents of platform ${shown(name)}; known: ${ATTESTING.join(", ")}`,
   );
+}
+
+/**
+ * The document of platform `name` in `data`, and what could not be checked of it.
+ * @param {string} name
+ * @param {Bytes} data
+ * @param {Trust} trust
+ * @returns {Promise<readonly [document: Document, unmade: Outcome[]]>}
+ * @throws {UsageError} no such platform, or a root of no use
+ * @throws {MalformedError} not a document of it
+ * @throws {VerificationError} a step fails
+ * @throws {UncheckedError} a step could not be made, without which nothing of the document
+ *   is authenticated
+ */
+export async function genuine(name, data, trust) {
+  const known = platform(name);
+  const { outcomes, document } = await walk(known, await known.parse(data), trust);
+  const failed = outcomes.find(({ status }) => status === "fail");
+  if (failed !== undefined) {
+    throw new VerificationError(`${failed.check}: ${failed.found}`);
+  }
+  const unmade = outcomes.filter(({ status }) => status === "unchecked");
+  if (document !== undefined) return [document, unmade];
+  const found = unmade.map((one) => `${one.check}: ${one.found}`);
+  throw new UncheckedError(found.join("; "));
+}
+
+/**
+ * The platform among `names` whose document this is, and its first stage.
+ * @param {Bytes} data
+ * @param {readonly string[]} [names]
+ * @returns {Promise<readonly [platform: Platform, first: unknown]>}
+ * @throws {MalformedError} of none of them
+ */
+export async function recognise(data, names = ATTESTING) {
+  const refused = [];
+  for (const name of names) {
+    const known = platform(name);
+    try {
+      return [known, await known.parse(data)];
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      refused.push(names.length > 1 ? `${name}: ${error.message}` : error.message);
+    }
+  }
+  throw new MalformedError(refused.join("; ") || UNKNOWN);
 }
 
 /**
  * A document as people hand it over: its bytes, or these in base64 or hex.
  *
- * The three cannot be confused: no text begins with the first byte of a CBOR array, and
- * what begins like one in hex is, read as base64, not a CBOR array. Newlines, as
- * `base64` and `xxd -p` write them, are dropped.
+ * The three cannot be confused: no text begins with the first byte of a document, and
+ * what begins like one in hex is, read as base64, no document. Newlines, as `base64` and
+ * `xxd -p` write them, are dropped.
  * @param {Bytes} raw
  * @returns {Bytes}
  * @throws {MalformedError} none of the three, or longer than any document is
@@ -87,12 +130,17 @@ export function decodeInput(raw) {
 
 /** @param {Bytes} data */
 function startsLikeDocument(data) {
-  return data[0] !== undefined && FIRST.includes(data[0]);
+  return startsInHex(encodeHex(data.subarray(0, FIRST_BYTES)));
+}
+
+/** @param {string} digits */
+function startsInHex(digits) {
+  return FIRST.some((first) => digits.startsWith(first));
 }
 
 /** @param {Bytes} raw */
 function decodeAsText(raw) {
   if (raw.some((byte) => byte > 0x7f)) throw new MalformedError(UNKNOWN);
   const text = decodeLatin1(raw).replace(/[\r\n]/g, "");
-  return FIRST_IN_HEX.test(text) ? decodeHex(text) : decodeBase64(text);
+  return startsInHex(text) ? decodeHex(text) : decodeBase64(text);
 }

@@ -55,6 +55,7 @@ async function reportOf(ask) {
       ]),
     ),
     memory: ask.memory === undefined ? undefined : memoryOf(object(ask, "memory")),
+    collateral: ask.collateral === undefined ? undefined : bytes(ask, "collateral"),
   });
 }
 

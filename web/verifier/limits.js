@@ -23,6 +23,8 @@ export const KEYS_OF_IDENTITY = 16;
 export const AUDITORS_OF_PRODUCT = 8;
 export const BASIS_CHAIN = 8;
 export const ATTESTATION = 20_480;
+/** What a maker publishes of one of its machines (intel-sgx). */
+export const COLLATERAL = 262_144;
 export const BUNDLE = 1_048_576;
 export const BUNDLE_ENTRIES = 1_024;
 export const BUNDLE_ANSWERS = 512;

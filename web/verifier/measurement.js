@@ -19,6 +19,7 @@ export const PLATFORM = /^[a-z0-9-]{1,32}$/;
 const PART = /[0-9A-Za-z_]{1,32}=[0-9A-Za-z_]{1,32}:[0-9a-f]{2,128}/.source;
 const ONE_PART = new RegExp(`^${PART}$`);
 const MEASUREMENT = new RegExp(`^([a-z0-9-]{1,32})/(${PART}(?:,${PART})*)$`);
+const BLANK = /^(?:0+|f+)$/;
 const ZEROS = /^0+$/;
 
 /** One register as statements spell it; an identity's are its keyids. */
@@ -47,11 +48,25 @@ export const REGISTER = record({
  * @property {RegExp} pattern of the register names allowed
  * @property {ReadonlyMap<string, readonly number[]>} digests algorithm to hex digits
  * @property {boolean} released whether releases can be made on it
- * @property {boolean} attests whether there are attestation documents of it; `required`
- *   registers that are all zero then mean debug mode
+ * @property {boolean} attests whether there are attestation documents of it
+ * @property {readonly string[]} [blank] registers that, all of them blank, mean that
+ *   nothing was measured; by default those required
+ * @property {readonly string[]} [checks] numbered checks that its documents have besides
+ *   those of all, in their order
  * @property {Ground} [ground] what link 8 of such a document is; absent where there are
  *   none
  */
+
+/** @type {Ground} */
+const AWS = {
+  maker: "aws",
+  called: "AWS",
+  forgers: [
+    "AWS, with the key of the root that all certificates descend from",
+    "AWS, with the hypervisor and the cards that measure and sign",
+  ],
+  alone: true,
+};
 
 /** @type {readonly Platform[]} */
 const KNOWN = [
@@ -64,14 +79,46 @@ const KNOWN = [
     digests: new Map([["sha384", [96]]]),
     released: true,
     attests: true,
+    ground: AWS,
+  },
+  {
+    name: "aws-nitrotpm",
+    required: ["PCR4", "PCR12"],
+    identity: [["PCR4", "PCR12"]],
+    // 0 and 1 are the firmware's, which AWS changes; 8 to 11 and 13 to 23 can be
+    // extended, or reset, by what runs.
+    pattern: /^PCR(?:[2-7]|12)$/,
+    digests: new Map([["sha384", [96]]]),
+    released: true,
+    attests: true,
+    // PCR12 is zero where nothing was added to the image's command line.
+    blank: ["PCR4"],
+    ground: AWS,
+  },
+  {
+    name: "intel-sgx",
+    required: ["MRENCLAVE"],
+    identity: [["MRENCLAVE"]],
+    pattern: /^(?:MRENCLAVE|MRSIGNER)$/,
+    digests: new Map([["sha256", [64]]]),
+    released: true,
+    attests: true,
+    checks: [
+      "document.qe-report",
+      "document.collateral",
+      "document.revocation",
+      "document.qe-identity",
+      "document.tcb",
+    ],
     ground: {
-      maker: "aws",
-      called: "AWS",
+      maker: "intel",
+      called: "Intel",
       forgers: [
-        "AWS, with the key of the root that all certificates descend from",
-        "AWS, with the hypervisor and the cards that measure and sign",
+        "Intel, with the key of the root that all certificates descend from",
+        "Intel, with its processors, their microcode and the quoting enclave",
+        "whoever reads the keys of one processor, by an attack at hand",
       ],
-      alone: true,
+      alone: false,
     },
   },
   {
@@ -131,7 +178,7 @@ function digestOf({ name, digest }) {
  * @param {{ complete?: boolean }} [options] whether the platform's required registers
  *   must be there, as in every subject: the default
  * @throws {MalformedError} one is missing, not the platform's, or of another digest; or
- *   all that are required are zero: debug mode, or nobody's hash
+ *   those that tell whether anything was measured are blank: debug mode, or nobody's hash
  */
 export function checkRegisters(platform, registers, { complete = true } = {}) {
   const missing = platform.required.find((name) => !registers.has(name));
@@ -147,14 +194,23 @@ export function checkRegisters(platform, registers, { complete = true } = {}) {
       );
     }
   }
-  const zero = platform.required.every((name) => isZero(registers.get(name) ?? ""));
+  const telling = platform.blank ?? platform.required;
+  const blank = telling.every((name) => isBlank(registers.get(name) ?? ""));
   // What a rebuild of a part came to may be anything; what a machine says may not.
-  if (zero && (platform.attests || complete)) {
-    const debug = platform.attests ? ": debug mode" : "";
+  if (blank && (platform.attests || complete)) {
+    const debug = platform.attests ? ": debug mode, or nothing was measured" : "";
     throw new MalformedError(
-      `${platform.name}: ${platform.required.join(", ")}: all zero${debug}`,
+      `${platform.name}: ${telling.join(", ")}: all zero, or all ones${debug}`,
     );
   }
+}
+
+/**
+ * Whether `<algorithm>:<hex>` is all zeros or all ones: nobody's hash.
+ * @param {string} digest
+ */
+export function isBlank(digest) {
+  return BLANK.test(digest.slice(digest.indexOf(":") + 1));
 }
 
 /**

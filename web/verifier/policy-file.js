@@ -17,6 +17,8 @@ import { CONTROLS_REVIEW, REPRODUCTION, SOURCE_REVIEW } from "./statement.js";
 
 const MOST_LOGS = 32;
 const MOST_ROOTS = 8;
+const MOST_STATUSES = 8;
+const MOST_ADVISORIES = 256;
 const LINKS = 7;
 
 const string = text(/^[^]*$/);
@@ -58,9 +60,28 @@ const log = record(
   { max_age: string, frozen_until: string },
 );
 
+/** Intel's words for a machine; Revoked is never accepted. */
+const status = oneOf(
+  "UpToDate",
+  "SWHardeningNeeded",
+  "ConfigurationNeeded",
+  "ConfigurationAndSWHardeningNeeded",
+  "OutOfDate",
+  "OutOfDateConfigurationNeeded",
+);
+
 const platform = record(
   { roots: list(string, { least: 1, most: MOST_ROOTS }) },
-  { max_age: string, nonce: oneOf("required", "optional"), operator: string },
+  {
+    max_age: string,
+    nonce: oneOf("required", "optional"),
+    operator: string,
+    // Of platforms whose maker publishes the state of its machines:
+    tcb: list(status, { least: 1, most: MOST_STATUSES }),
+    advisories: list(text(/^INTEL-(?:SA|DOC)-[0-9]{5}$/), { most: MOST_ADVISORIES }),
+    collateral: oneOf("required", "optional"),
+    pccs: text(/^https?:\/\/[!-~]{1,240}$/),
+  },
 );
 
 /** An auditor that counts, and for which scopes. */

@@ -21,7 +21,7 @@ import {
 import { MalformedError, UncheckedError, UsageError } from "./errors.js";
 import { PublicKey } from "./keys.js";
 import * as limits from "./limits.js";
-import { parseMeasurement } from "./measurement.js";
+import { PLATFORMS, parseMeasurement } from "./measurement.js";
 import { COSIGNATURE, ED25519, VerifierKey } from "./note.js";
 import { FILE } from "./policy-file.js";
 import { buildProduct, requirePlatform } from "./policy-product.js";
@@ -64,6 +64,11 @@ const SECONDS = new Map([
  * @property {number} maxAge seconds
  * @property {boolean} nonceRequired
  * @property {string | undefined} operator
+ * @property {readonly string[]} tcb states of a machine that are accepted, by its
+ *   maker's words
+ * @property {readonly string[]} advisories of the maker that are accepted
+ * @property {boolean} collateralRequired
+ * @property {string | undefined} pccs where the maker's collateral is had, if anywhere
  */
 /**
  * At least `least` of `keys` (by keyid) sign the next policy, found at `url`.
@@ -286,11 +291,27 @@ async function buildSuccessor(raw) {
 function buildPlatform(name, raw) {
   requirePlatform(name);
   for (const root of raw.roots) requireRoot(root);
+  const told = [raw.tcb, raw.advisories, raw.collateral, raw.pccs];
+  const published = PLATFORMS.get(name)?.checks !== undefined;
+  if (!published && told.some((one) => one !== undefined)) {
+    throw new MalformedError(
+      `platforms.${name}: tcb, advisories, collateral and pccs are of platforms` +
+        " whose maker publishes the state of its machines: intel-sgx",
+    );
+  }
+  const tcb = raw.tcb ?? ["UpToDate"];
+  if (new Set(tcb).size < tcb.length) {
+    throw new MalformedError(`platforms.${name}: a status stands twice in tcb`);
+  }
   return {
     roots: raw.roots,
     maxAge: parseDuration(raw.max_age ?? "5m"),
     nonceRequired: raw.nonce !== "optional",
     operator: raw.operator,
+    tcb,
+    advisories: raw.advisories ?? [],
+    collateralRequired: raw.collateral !== "optional",
+    pccs: raw.pccs,
   };
 }
 

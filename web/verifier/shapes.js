@@ -2,8 +2,9 @@
  * Shapes: what JSON has to look like, as functions that check and return.
  *
  * A shape takes a JSON value and the words for where it stands, and returns what it is
- * read as, or throws. Records have exactly the members they name: an optional one is
- * absent, never null, and an unknown one is refused (docs/protocol.md 2.1). A type
+ * read as, or throws. Records have exactly the members they name, but for those that
+ * others define: an optional one is absent, never null, and an unknown one is refused
+ * (docs/protocol.md 2.1). A type
  * follows from its shape, so that the two cannot differ.
  */
 
@@ -156,13 +157,32 @@ export function dictionary(name, member) {
  *   & { readonly [K in keyof O]?: ReturnType<O[K]> }>}
  */
 export function record(required, optional) {
-  const shapes = new Map(Object.entries({ ...required, ...optional }));
+  const read = openRecord(required, optional);
+  const known = { ...required, ...optional };
   return (value, where) => {
     const given = object(value, where);
-    const strange = Object.keys(given).find((name) => !shapes.has(name));
+    const strange = Object.keys(given).find((name) => !Object.hasOwn(known, name));
     if (strange !== undefined) {
       throw new MalformedError(`${where}: unknown member ${shown(strange)}`);
     }
+    return read(given, where);
+  };
+}
+
+/**
+ * An object with these members; others are left alone. For what others define, and add
+ * to.
+ * @template {Shapes} R
+ * @template {Shapes} [O={}]
+ * @param {R} required
+ * @param {O} [optional]
+ * @returns {Shape<{ readonly [K in keyof R]: ReturnType<R[K]> }
+ *   & { readonly [K in keyof O]?: ReturnType<O[K]> }>}
+ */
+export function openRecord(required, optional) {
+  const shapes = new Map(Object.entries({ ...required, ...optional }));
+  return (value, where) => {
+    const given = object(value, where);
     /** @type {{ [name: string]: unknown }} */
     const read = {};
     for (const [name, shape] of shapes) {

@@ -41,6 +41,8 @@ const KINDS = ["tls-spki-sha256", "tls-cert-sha256", "raw-key"];
  * @param {Readonly<Record<string, Bytes>>} [asked.channel] what our connection shows of
  *   its other end, by kind: "tls-spki-sha256", "tls-cert-sha256", "raw-key"
  * @param {Memory} [asked.memory] the checkpoint remembered of this log
+ * @param {Bytes} [asked.collateral] what the maker publishes of its machines
+ *   (intel-sgx), as a file
  * @returns {Promise<Report>}
  * @throws {UsageError} an argument or the policy makes no sense, or the policy does not
  *   name the product
@@ -56,6 +58,7 @@ export async function verify(asked) {
     nonce,
     channel,
     memory,
+    collateral,
     ...rest
   } = asked;
   requireNothing(rest);
@@ -68,6 +71,8 @@ export async function verify(asked) {
     nonce: nonce === undefined ? undefined : readBytes("nonce", nonce),
     binding: bindingOf(channel),
     memory: memory === undefined ? undefined : readMemory(memory),
+    collateral:
+      collateral === undefined ? undefined : readBytes("collateral", collateral),
   };
   return run.verify({
     ...copies,
@@ -87,19 +92,25 @@ export async function verify(asked) {
  * @param {Policy | Bytes} asked.policy
  * @param {string} asked.product
  * @param {number} asked.now unix seconds
+ * @param {ReadonlyMap<string, number>} [asked.numbers] the enclave's, where they are
+ *   known: a release may name any
  * @returns {Promise<Report>}
  * @throws {UsageError} an argument or the policy makes no sense, or the policy does not
  *   name the product, or not on this platform
  */
 export async function foresee(asked) {
-  const { registers, platform, bundle, policy, product, now, ...rest } = asked;
+  const { registers, platform, bundle, policy, product, now, numbers, ...rest } = asked;
   requireNothing(rest);
   if (!(registers instanceof Map)) throw new UsageError("verify: registers are no Map");
+  if (numbers !== undefined && !(numbers instanceof Map)) {
+    throw new UsageError("verify: numbers are no Map");
+  }
   requireText("platform", platform);
   requireText("product", product);
   requireTime("now", now);
   const copies = {
     registers: new Map(registers),
+    numbers: numbers === undefined ? undefined : new Map(numbers),
     bundle: readBytes("bundle", bundle),
   };
   return run.foresee({

@@ -14,7 +14,8 @@ What is read here is not verified: `collateral` does that, with the text as it w
 """
 
 import json
-from typing import Annotated, NoReturn, TypeVar
+from collections.abc import Collection
+from typing import Annotated, NoReturn, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +25,8 @@ from pcrlog.errors import MalformedError, UncheckedError
 
 T = TypeVar("T")
 
+DEPTH = 32
+"""Objects and lists within one another; Intel's texts have five."""
 COMPONENTS = 16
 """SVNs of a processor; CPUSVN has one byte of each."""
 _LEVELS = 256
@@ -189,8 +192,8 @@ def read_json(text: str, what: str) -> object:
             parse_float=_no_integer,
             parse_constant=_no_integer,
         )
-        # Half a character, as \ud800, is one to Python; nothing could be done with it.
-        json.dumps(value, ensure_ascii=False).encode()
+        _require_shallow(value)
+        _require_whole(value)
     except (ValueError, RecursionError) as error:
         raise _malformed(what, error) from error
     return value
@@ -213,6 +216,30 @@ def convert(value: object, what: str, kind: type[T]) -> T:
 
 def _malformed(what: str, error: Exception) -> MalformedError:
     return MalformedError(f"{what}: not the JSON expected: {printable(str(error))}")
+
+
+def _require_whole(value: object) -> None:
+    """Half a character is one to Python; nothing could be done with it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        message = "half a character, as \\ud800"
+        raise ValueError(message) from error
+
+
+def _require_shallow(value: object) -> None:
+    layer = [value]
+    for _ in range(DEPTH + 1):
+        layer = [one for one in layer if isinstance(one, dict | list)]
+        if not layer:
+            return
+        layer = [inner for outer in layer for inner in _inside(outer)]
+    message = f"more than {DEPTH} objects and lists within one another"
+    raise ValueError(message)
+
+
+def _inside(value: object) -> Collection[object]:
+    return value.values() if isinstance(value, dict) else cast("list[object]", value)
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

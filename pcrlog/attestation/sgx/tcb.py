@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from pcrlog.attestation.sgx.quote import DEBUG
 from pcrlog.attestation.sgx.statements import PlatformLevel, QeIdentity, TcbInfo
 from pcrlog.encoding import shown
 from pcrlog.errors import UncheckedError, VerificationError
@@ -89,6 +90,10 @@ def check_qe(verified: Statements, report: "Report") -> QeLevel:
         VerificationError: it is not Intel's, or revoked.
         UncheckedError: its status has a name that is not known here.
     """
+    if report.flags & DEBUG:
+        # Intel's mask has the bit today. A key that its host can read is nobody's.
+        message = "quoting enclave: its attributes have DEBUG: it cannot keep a key"
+        raise VerificationError(message)
     identity = verified.qe_identity
     _require_same("MRSIGNER", identity.mrsigner, report.mrsigner)  # 1
     _require_masked(

@@ -390,6 +390,7 @@ def test_a_maker_that_runs_the_machines_of_a_product_is_named(world: World) -> N
         ("http://[::1]:8081", True),
         ("http://localhost:8081", True),
         ("http://pccs.example", False),
+        ("http://localhost.example", False),
         ("http://10.0.0.1:8081", False),
         ("http://127.0.0.1@pccs.example", False),
         ("https://pccs.example?x=1", False),

@@ -8,6 +8,7 @@ from cli.policy_changes import changes
 from pcrlog.encoding import encode_base64
 from pcrlog.note import COSIGNATURE, NoteSigner
 from pcrlog.policy import Policy
+from tests.support.machines import SGX
 from tests.support.memory_log import key, witness
 from tests.support.scene import M1, W1, Scene, quorum
 
@@ -72,6 +73,29 @@ def test_each_member_that_changes_shows(member: str, one: object, other: Any) ->
     assert told
     back = [("-" if kind == "+" else "+", *rest) for kind, *rest in told]
     assert sorted(changes(after, before)) == sorted(back)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"tcb": ["UpToDate", "OutOfDate"]}, "that Intel calls UpToDate or OutOfDate"),
+        ({"advisories": ["INTEL-SA-00615"]}, "open but INTEL-SA-00615"),
+        ({"collateral": "optional"}, "may be lacking"),
+        ({"pccs": "https://a.example"}, "asked for at https://a.example"),
+        ({"pccs": "https://b.example"}, "asked for at https://b.example"),
+        ({"nonce": "optional"}, "of any age"),
+        ({"operator": "azure"}, "run by azure"),
+    ],
+)
+def test_what_changes_of_machines_shows(rules: dict[str, object], words: str) -> None:
+    def told(*of: tuple[str, str, str]) -> str:
+        return " ".join(text for kind, _, text in of if kind == "+")
+
+    before, after = (
+        policy(platforms={SGX: {"roots": ["builtin"], **more}}) for more in ({}, rules)
+    )
+    assert words in told(*changes(before, after))
+    assert words not in told(*changes(after, before))
 
 
 def test_what_no_sentence_tells_is_said_to_differ() -> None:

@@ -348,3 +348,20 @@ def test_an_enclave_of_aws_is_not_asked_about(here: Machines, service: Pccs) -> 
     here.world.write("quote", document())
     assert here.report(f"{VERIFY} --attestation quote --nonce {NONCE.hex()}")
     assert service.asked == []
+
+
+def test_a_quote_without_certificates_has_them_in_its_collateral(
+    here: Machines,
+) -> None:
+    it = machines.SGX_SIMULATOR
+    enclave = Enclave(
+        bytes.fromhex("e1" * 32),
+        isv_prod_id=NUMBERS["ISVPRODID"],
+        isv_svn=NUMBERS["ISVSVN"],
+        report_data=NONCE,
+    )
+    here.world.write("quote", it.quote(enclave, certification=3))
+    assert here.report(QUOTE, FILE)["exit"] == 3
+    here.renew(pck_chain=True)
+    report = here.report(QUOTE, FILE)
+    assert (report["exit"], report["headline"][:8]) == (0, "VERIFIED")

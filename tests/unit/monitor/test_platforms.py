@@ -328,6 +328,23 @@ def test_another_command_line_is_another_mismatch(world: World) -> None:
     assert first.id != second.id
 
 
+@each
+def test_a_document_that_is_not_genuine_is_a_mismatch_and_nobody_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forged(_url: str, nonce: bytes) -> Attested:
+        data = bytearray(world.ask(URL, nonce).document)
+        data[data.index(nonce)] ^= 1
+        return Attested(bytes(data), {"tls-spki-sha256": KEY})
+
+    monkeypatch.setattr(world.live, "_ask", forged)
+    monkeypatch.setattr(world, "fetch", None)
+    [alert] = world.probe()
+    assert alert.kind == "live-mismatch"
+    assert "document.signature, policy.links since" in alert.about
+    assert world.pccs.asked == []
+
+
 def test_older_numbers_are_a_mismatch(world: World) -> None:
     world.numbers = {**NUMBERS, "ISVSVN": 1}
     [alert] = world.probe()

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from pcrlog import connection
 from pcrlog.errors import TransportError
@@ -105,7 +106,8 @@ def door(server: Server) -> Iterator[Exchange]:
 
 
 def test_an_answer_over_tls_is_read(door: Exchange) -> None:
-    assert door.get("x", 10) == Answer(200, "", None, b"note")
+    found = replace(door.get("x", 10), headers={})
+    assert found == Answer(200, "", None, b"note")
 
 
 def test_a_head_over_tls_that_does_not_end_is_given_up(

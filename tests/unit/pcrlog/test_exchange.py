@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from msgspec.structs import replace
 
 from pcrlog import connection
 from pcrlog.enclave import fetch_attestation
@@ -86,7 +87,9 @@ def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 def test_a_get_is_asked_below_the_prefix(server: Server, door: Exchange) -> None:
     server.script.raw = answer("200 OK", b"note", "Content-Type: text/plain")
-    assert door.get("a/b", 4) == Answer(200, "text/plain", None, b"note")
+    found = door.get("a/b", 4)
+    assert found.headers["content-type"] == "text/plain"
+    assert replace(found, headers={}) == Answer(200, "text/plain", None, b"note")
     [(method, path, body, headers)] = server.script.asked
     assert (method, path, body) == ("GET", "/prefix/a/b", b"")
     assert headers["User-Agent"] == "pcrlog"
@@ -95,7 +98,7 @@ def test_a_get_is_asked_below_the_prefix(server: Server, door: Exchange) -> None
 def test_a_post_carries_its_body_and_headers(server: Server, door: Exchange) -> None:
     server.script.raw = answer("204 No Content")
     found = door.post("add", b"\x00body\xff", 0, {"X-Signature": "s"})
-    assert found == Answer(204, "", None, b"")
+    assert replace(found, headers={}) == Answer(204, "", None, b"")
     door.post("", b"", 0)
     first, second = server.script.asked
     assert first[:3] == ("POST", "/prefix/add", b"\x00body\xff")

@@ -191,3 +191,20 @@ def test_a_revocation_ends_a_connection_that_stands(world: World) -> None:
     world.passed = 6 * MINUTE
     with pytest.raises(VerificationError, match="compromised"):
         world.post(session)
+
+
+def test_it_is_verified_again_where_its_makers_word_has_ended(world: World) -> None:
+    ends = world.scene.log.now + MINUTE
+    soon = machines.collateral(ends - 30 * DAY + 60 * MINUTE)
+    session = world.session(world.verifier(collateral=lambda *_: soon))
+    world.post(session)
+    world.passed = 59
+    world.post(session)
+    assert len(world.reports) == 1
+    world.passed = 61
+    world.post(session)
+    assert len(world.reports) == 2
+    # The clocks of others may differ, by as much as the policy says.
+    world.passed = 7 * MINUTE
+    with pytest.raises(UncheckedError, match=r"document\.collateral"):
+        world.post(session)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pcrlog.errors import TransportError
 from pcrlog.exchange import Answer, Exchange
@@ -188,7 +189,8 @@ def test_it_misbehaves_as_it_is_told(
 
     body, wrong = "old 0\n\n" + checkpoint(kat, 3), witness.misbehave
     wrong.replies = [Reply(429, b"later", {"Retry-After": "7"}), Reply(500)]
-    assert post(door, body) == Answer(429, "", 7, b"later")
+    asked = replace(post(door, body), headers={})
+    assert asked == Answer(429, "", 7, b"later")
     assert post(door, body).status == 500
     wrong.always = Reply(403)
     assert [post(door, body).status for _ in range(2)] == [403, 403]

@@ -194,6 +194,21 @@ ROWS: dict[str, tuple[list[Statement], Released, set[str]]] = {
         released(ONE, enclaves=True),
         {"sections"},
     ),
+    "an enclave in part, an instance in full": (
+        [allow(pin(PCR0=GOOD["PCR0"], **ONE))],
+        released(ONE, enclaves=True),
+        set(),
+    ),
+    "an image if exists": (
+        [allow(pin("StringEqualsIfExists", **{FOUR: A}) | pin(**{TWELVE: PLAIN}))],
+        released(ONE),
+        {"any-code"},
+    ),
+    "a command line if exists": (
+        [allow(pin("StringEqualsIfExists", **{TWELVE: PLAIN}) | pin(**{FOUR: A}))],
+        released(ONE),
+        {"boot"},
+    ),
     "an instance in part": (
         [allow(pin(**{FOUR: A}))],
         released(ONE, enclaves=True),
@@ -296,9 +311,12 @@ def ways_in(statements: list[Statement], known: Released) -> list[Any]:
     return list(aws.ways_in({"Statement": statements}, requests(known)))
 
 
-_STRICTER = ("no such register", "neither in full")
-"""What no request has: a register that there is not, registers of both kinds. That they
-are absent is not relied on."""
+_STRICTER = (
+    *("no such register", "neither in full"),
+    *("an image if exists", "a command line if exists"),
+)
+"""What no request has: a register that there is not, registers of both kinds, one of an
+instance without the others. That there is none is not relied on."""
 
 
 @pytest.mark.parametrize("name", ROWS)

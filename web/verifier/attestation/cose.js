@@ -17,6 +17,7 @@
 import { encodeHex, joinBytes } from "../encoding.js";
 import { MalformedError, VerificationError } from "../errors.js";
 import { decode, encodeArrayHead, encodeString } from "./cbor.js";
+import { ES384, isSigned } from "./ecdsa.js";
 
 /** @import { Bytes } from "../encoding.js" */
 
@@ -32,7 +33,7 @@ import { decode, encodeArrayHead, encodeString } from "./cbor.js";
 const TAG = 0xd2;
 /** alg (1) is ES384 (-35): RFC 9053 section 2.1. */
 const ALG = 1n;
-const ES384 = -35n;
+const ALG_ES384 = -35n;
 const SIGNATURE = 96;
 
 /**
@@ -57,7 +58,7 @@ export function parse(data) {
     );
   }
   const told = decode(header);
-  if (!(told instanceof Map) || told.size !== 1 || told.get(ALG) !== ES384) {
+  if (!(told instanceof Map) || told.size !== 1 || told.get(ALG) !== ALG_ES384) {
     const found = encodeHex(header.subarray(0, 32));
     throw new MalformedError(
       `COSE protected header: expected {1: -35}, found ${found}`,
@@ -94,20 +95,10 @@ export function sigStructure(sign1) {
  * @throws {VerificationError} it is not; with r or s outside 1..n-1 it is not
  */
 export async function verify(sign1, key) {
-  if (!(await verifyEs384(key, sign1.signature, sigStructure(sign1)))) {
+  if (!(await isSigned(ES384, key, sign1.signature, sigStructure(sign1)))) {
     throw new VerificationError(
       "the COSE signature is not by the key of the document's certificate",
     );
   }
   return sign1.payload;
-}
-
-/**
- * Whether the holder of a P-384 key signed `data`, with SHA-384.
- * @param {CryptoKey} key
- * @param {Bytes} signature r || s, 96 bytes
- * @param {Bytes} data
- */
-export async function verifyEs384(key, signature, data) {
-  return crypto.subtle.verify({ name: "ECDSA", hash: "SHA-384" }, key, signature, data);
 }

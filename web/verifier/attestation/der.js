@@ -1,11 +1,13 @@
 /**
  * DER (X.690) as certificates use it: each value in its one form.
  *
- *     tag, one byte    length 00..7f, or 81 80..ff, or 82 0100..ffff    content
+ *     tag, one byte    length    content
+ *
+ *     length    00..7f    81 80..ff    82 0100..ffff    83 010000..ffffff
  *
  * Refused are lengths longer than they need be, indefinite ones, tags of several bytes,
- * and what is left over in or after an element. The types read here are those of a
- * certificate (x509.js), each as strictly: an INTEGER without needless bytes, a BOOLEAN
+ * and what is left over in or after an element. The types read here are those of
+ * certificates and revocation lists, each as strictly: an INTEGER without needless bytes, a BOOLEAN
  * that is 00 or ff, an OBJECT IDENTIFIER whose arcs have no leading zeros, a time with
  * seconds and Z.
  */
@@ -98,19 +100,21 @@ export class Reader {
 
   #next() {
     const data = this.#data;
-    const [tag, first, second, third] = data.subarray(this.#at, this.#at + 4);
-    const oneByteTag = tag !== undefined && (tag & 0x1f) !== 0x1f;
+    const [tag, first] = data.subarray(this.#at, this.#at + 2);
     let start = this.#at + 2;
     let length = -1;
-    if (first !== undefined && first < 0x80) length = first;
-    else if (first === 0x81 && second !== undefined && second >= 0x80) {
-      start += 1;
-      length = second;
-    } else if (first === 0x82 && second && third !== undefined) {
-      start += 2;
-      length = (second << 8) | third;
+    if (tag !== undefined && first !== undefined && (tag & 0x1f) !== 0x1f) {
+      if (first < 0x80) length = first;
+      else if (first > 0x80 && first <= 0x83) {
+        const digits = data.subarray(start, start + first - 0x80);
+        const number = digits.reduce((sum, byte) => 256 * sum + byte, 0);
+        // X.690 10.1: the shortest; what is below 80 takes no digits.
+        const shortest = (digits[0] ?? 0) > 0 && number >= 0x80;
+        if (shortest && digits.length === first - 0x80) length = number;
+        start += digits.length;
+      }
     }
-    if (!oneByteTag || length < 0) {
+    if (length < 0) {
       throw new MalformedError(
         "DER: expected a tag of one byte and the shortest length",
       );

@@ -1,7 +1,8 @@
 /**
- * AWS Nitro Enclaves, platform `aws-nitro`: the document, strictly (docs/protocol.md 8.3).
+ * The document that AWS's Nitro hardware signs, strictly (docs/protocol.md 8.3).
  *
- * A COSE_Sign1 (cose.js) by the leaf of a chain (chain.js) over one CBOR map:
+ * Enclaves (aws-nitro.js) and the TPMs of instances (aws-nitrotpm.js) have one envelope
+ * and one chain: a COSE_Sign1 (cose.js) by the leaf of a chain (chain.js) over a CBOR map:
  *
  *     module_id    text, not empty    i-<17 hex>-enc<16 hex>
  *     digest       text               "SHA384"
@@ -13,25 +14,26 @@
  *     user_data    0..1024 bytes      likewise; empty is not the same as absent
  *     nonce        0..1024 bytes      likewise
  *
- * Null counts as absent for the last three alone. Members that are not in this table are
- * noted and else ignored, since AWS may add some. `nitrotpm_pcrs` means NitroTPM, which
- * is another platform, and refused here.
- *
- * A debug enclave is one whose PCR0, PCR1 and PCR2 are zero. "All registers are zero" is
- * not the test: PCR4, the machine's, never is.
+ * The registers of a TPM are in `nitrotpm_pcrs` instead, of which there are 24; a document
+ * with both is refused, and so is one of the other platform. Null counts as absent for the
+ * last three alone. Members that are not in this table are noted and else ignored, since
+ * AWS may add some.
  */
 
-import { copyBytes, encodeHex, encodeText, joinBytes, shown } from "../encoding.js";
+import { copyBytes, encodeHex, shown } from "../encoding.js";
 import { MalformedError } from "../errors.js";
 import * as limits from "../limits.js";
 import { decode } from "./cbor.js";
+import { keyOf } from "./certificates.js";
 import * as chain from "./chain.js";
 import * as cose from "./cose.js";
+import { Document } from "./platform.js";
 
 /** @import { Bytes } from "../encoding.js" */
-/** @import { Document } from "../attestation.js" */
 /** @import { Value, ValueMap } from "./cbor.js" */
-/** @import { Chain, VerifiedLeaf } from "./chain.js" */
+/** @import { VerifiedLeaf } from "./certificates.js" */
+/** @import { Chain } from "./chain.js" */
+/** @import { Step, Trust } from "./platform.js" */
 
 /**
  * What the payload says, without the certificates.
@@ -45,19 +47,52 @@ import * as cose from "./cose.js";
  * @property {string[]} unknown
  */
 
-export const NAME = "aws-nitro";
+/**
+ * What documents of one of the platforms are like, and what their registers say.
+ * @typedef {object} Kind
+ * @property {string} name
+ * @property {"pcrs" | "nitrotpm_pcrs"} member which holds the registers
+ * @property {number} registers how many there are, numbered from 0
+ * @property {readonly string[]} required AWS lets any be absent. Without these nothing
+ *   could be matched, nor told whether anything was measured
+ * @property {(registers: Map<string, string>) => string} debug why registers mean that
+ *   nothing was measured; empty if they do not
+ * @property {(claims: Claims) => Promise<string[]>} notes what is unusual about claims of
+ *   this platform
+ */
 
-const IMAGE = ["PCR0", "PCR1", "PCR2"];
+/**
+ * The AWS Nitro Enclaves root G1, of both platforms. SHA-256 of its DER:
+ *
+ *     641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b
+ */
+export const ROOT = `
+-----BEGIN CERTIFICATE-----
+MIICETCCAZagAwIBAgIRAPkxdWgbkK/hHUbMtOTn+FYwCgYIKoZIzj0EAwMwSTEL
+MAkGA1UEBhMCVVMxDzANBgNVBAoMBkFtYXpvbjEMMAoGA1UECwwDQVdTMRswGQYD
+VQQDDBJhd3Mubml0cm8tZW5jbGF2ZXMwHhcNMTkxMDI4MTMyODA1WhcNNDkxMDI4
+MTQyODA1WjBJMQswCQYDVQQGEwJVUzEPMA0GA1UECgwGQW1hem9uMQwwCgYDVQQL
+DANBV1MxGzAZBgNVBAMMEmF3cy5uaXRyby1lbmNsYXZlczB2MBAGByqGSM49AgEG
+BSuBBAAiA2IABPwCVOumCMHzaHDimtqQvkY4MpJzbolL//Zy2YlES1BR5TSksfbb
+48C8WBoyt7F2Bw7eEtaaP+ohG2bnUs990d0JX28TcPQXCEPZ3BABIeTPYwEoCWZE
+h8l5YoQwTcU/9KNCMEAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUkCW1DdkF
+R+eWw5b6cp3PmanfS5YwDgYDVR0PAQH/BAQDAgGGMAoGCCqGSM49BAMDA2kAMGYC
+MQCjfy+Rocm9Xue4YnwWmNJVA44fA0P5W2OpYow9OYCVRaEevL8uO1XYru5xtMPW
+rfMCMQCi85sWBbJwKKXdS6BptQFuZbT73o/gBh1qUxl/nNr12UO8Yfwr6wPLb+6N
+IwLz3/Y=
+-----END CERTIFICATE-----
+`;
+
 const ALGORITHMS = new Map([
   [32, "sha256"],
   [48, "sha384"],
   [64, "sha512"],
 ]);
+const MEMBERS = ["pcrs", "nitrotpm_pcrs"];
 const FIELDS = new Set([
   "module_id",
   "digest",
   "timestamp",
-  "pcrs",
   "certificate",
   "cabundle",
   "public_key",
@@ -66,24 +101,24 @@ const FIELDS = new Set([
 ]);
 /** Bytes of a certificate or free field. */
 const FIELD = 1024;
-const REGISTERS = 32;
 /** In milliseconds; no calendar that we write times in goes further. */
 const YEAR_10000 = 253_402_300_800_000n;
 
 /** A document of the right form. Nothing it says is known to be true. */
-class UnverifiedDocument {
+export class Unverified {
   #sign1;
-  #claims;
   #chain;
 
   /**
-   * @param {cose.Sign1} sign1
+   * @param {Kind} kind
    * @param {Claims} claims
+   * @param {cose.Sign1} sign1
    * @param {Chain} found
    */
-  constructor(sign1, claims, found) {
+  constructor(kind, claims, sign1, found) {
+    this.kind = kind;
+    this.claims = claims;
     this.#sign1 = sign1;
-    this.#claims = claims;
     this.#chain = found;
   }
 
@@ -92,54 +127,59 @@ class UnverifiedDocument {
    * @throws {VerificationError} it is not
    */
   async verifySignature() {
-    await cose.verify(this.#sign1, chain.keyOf(this.#chain.leaf));
-    return new SignedDocument(this.#claims, this.#chain);
+    await cose.verify(this.#sign1, keyOf(this.#chain.leaf));
+    return new Signed(this.kind, this.claims, this.#chain);
   }
 }
 
 /** A document whose signature fits the certificate that came with it. */
-class SignedDocument {
+class Signed {
+  #kind;
   #claims;
   #chain;
 
   /**
+   * @param {Kind} kind
    * @param {Claims} claims
    * @param {Chain} found
    */
-  constructor(claims, found) {
+  constructor(kind, claims, found) {
+    this.#kind = kind;
     this.#claims = claims;
     this.#chain = found;
   }
 
   /**
    * The document, if its certificate descends from one of `roots`.
-   * @param {Bytes[]} roots DER
+   * @param {readonly Bytes[]} roots DER
    * @returns {Promise<Document>}
    * @throws {VerificationError} it does not, or did not when the document was signed
    * @throws {UsageError} the root it descends from is not a usable certificate
    */
   async verifyChain(roots) {
+    const kind = this.#kind;
     const { unknown, ...claims } = this.#claims;
     const leaf = await chain.verify(this.#chain, roots, Math.floor(claims.time / 1000));
-    return {
-      platform: NAME,
+    return new Document({
+      platform: kind.name,
       ...claims,
-      debug: isDebug(claims.registers),
+      debug: kind.debug(claims.registers),
       leafNotBefore: leaf.notBefore,
       leafNotAfter: leaf.notAfter,
       rootSha256: leaf.rootSha256,
-      notes: await notes(this.#claims, leaf),
-    };
+      notes: [...notes(this.#claims, leaf), ...(await kind.notes(this.#claims))],
+    });
   }
 }
 
 /**
  * A document of the form above; nothing of it is verified.
  * @param {Bytes} given
- * @returns {Promise<UnverifiedDocument>}
+ * @param {Kind} kind
+ * @returns {Promise<Unverified>}
  * @throws {MalformedError} it is not, or longer than a document may be
  */
-export async function parse(given) {
+export async function parse(given, kind) {
   if (given.length > limits.ATTESTATION) {
     throw new MalformedError(
       `attestation document: expected at most ${limits.ATTESTATION} bytes, found ${given.length}`,
@@ -151,24 +191,49 @@ export async function parse(given) {
   if (payload.get("digest") !== "SHA384") {
     throw malformed(payload.get("digest"), "digest", '"SHA384"');
   }
+  const fields = [...payload.keys()].map(String);
   const claims = {
     moduleId: readModuleId(payload),
     time: readTimestamp(payload),
-    registers: readRegisters(payload),
+    registers: readRegisters(payload, kind),
     publicKey: readOptional(payload, "public_key"),
     userData: readOptional(payload, "user_data"),
     nonce: readOptional(payload, "nonce"),
-    unknown: [...payload.keys()].map(String).filter((name) => !FIELDS.has(name)),
+    unknown: fields.filter((name) => !FIELDS.has(name) && name !== kind.member),
   };
-  return new UnverifiedDocument(sign1, claims, await readChain(payload));
+  return new Unverified(kind, claims, sign1, await readChain(payload));
+}
+
+/** @type {readonly Step[]} */
+export const STEPS = [
+  {
+    check: "document.signature",
+    expected: "signed (ES384) by the key of its certificate",
+    take: takeSignature,
+  },
+  {
+    check: "document.chain",
+    expected: "a certificate chain to a root of the policy",
+    take: takeChain,
+  },
+];
+
+/**
+ * @param {Unverified} stage
+ * @returns {Promise<readonly [Signed, string]>}
+ */
+async function takeSignature(stage) {
+  return [await stage.verifySignature(), "verifies"];
 }
 
 /**
- * Whether PCR0, PCR1 and PCR2, all of them in `registers`, are all zero.
- * @param {Map<string, string>} registers
+ * @param {Signed} stage
+ * @param {Trust} trust
+ * @returns {Promise<readonly [Document, string]>}
  */
-function isDebug(registers) {
-  return IMAGE.every((name) => /:0+$/.test(registers.get(name) ?? ""));
+async function takeChain(stage, { roots }) {
+  const document = await stage.verifyChain(roots);
+  return [document, `root ${document.rootSha256.slice(0, 16)}…`];
 }
 
 /** @param {ValueMap} payload */
@@ -192,39 +257,40 @@ function readTimestamp(payload) {
 /**
  * The registers by number.
  * @param {ValueMap} payload
+ * @param {Kind} kind
  * @returns {Map<string, string>}
  */
-function readRegisters(payload) {
-  if (payload.has("nitrotpm_pcrs")) {
-    throw new MalformedError(
-      "a NitroTPM document: platform aws-nitrotpm is not supported yet",
-    );
+function readRegisters(payload, kind) {
+  const { member } = kind;
+  const other = MEMBERS.find((one) => one !== member && payload.has(one));
+  if (other !== undefined) {
+    throw malformed(payload.get(other), other, `${member}, of ${kind.name}`);
   }
-  const pcrs = payload.get("pcrs");
-  if (!(pcrs instanceof Map) || pcrs.size === 0 || pcrs.size > REGISTERS) {
-    throw malformed(pcrs, "pcrs", `a map of 1..${REGISTERS} registers`);
+  const pcrs = payload.get(member);
+  if (!(pcrs instanceof Map) || pcrs.size === 0 || pcrs.size > kind.registers) {
+    throw malformed(pcrs, member, `a map of 1..${kind.registers} registers`);
   }
   /** @type {[number, string][]} */
   const digests = [];
   const algorithms = new Set();
   for (const [number, digest] of pcrs) {
-    if (typeof number !== "bigint" || number < 0n || number >= REGISTERS) {
-      throw malformed(number, "pcrs", `numbers 0..${REGISTERS - 1}`);
+    if (typeof number !== "bigint" || number < 0n || number >= kind.registers) {
+      throw malformed(number, member, `numbers 0..${kind.registers - 1}`);
     }
     const algorithm = digest instanceof Uint8Array && ALGORITHMS.get(digest.length);
-    if (!algorithm) throw malformed(digest, `pcrs[${number}]`, "32, 48 or 64 bytes");
+    if (!algorithm) {
+      throw malformed(digest, `${member}[${number}]`, "32, 48 or 64 bytes");
+    }
     algorithms.add(algorithm);
     digests.push([Number(number), `${algorithm}:${encodeHex(digest)}`]);
   }
-  if (algorithms.size > 1) throw malformed(pcrs, "pcrs", "registers of one length");
-  digests.sort(([one], [other]) => one - other);
+  if (algorithms.size > 1) throw malformed(pcrs, member, "registers of one length");
+  digests.sort(([one], [next]) => one - next);
   const registers = new Map(
     digests.map(([number, digest]) => [`PCR${number}`, digest]),
   );
-  // AWS lets any be absent. Without these three nothing could be matched, and whether
-  // it is debug mode could not be told.
-  if (!IMAGE.every((name) => registers.has(name))) {
-    throw malformed(pcrs, "pcrs", "0, 1 and 2 among the registers");
+  if (!kind.required.every((name) => registers.has(name))) {
+    throw malformed(pcrs, member, `${kind.required.join(", ")} among the registers`);
   }
   return registers;
 }
@@ -278,7 +344,7 @@ function malformed(found, field, expected) {
   else if (found instanceof Map) what = `a map of ${found.size}`;
   else what = shown(String(found));
   return new MalformedError(
-    `${NAME} document, ${field}: expected ${expected}, found ${what}`,
+    `attestation document, ${field}: expected ${expected}, found ${what}`,
   );
 }
 
@@ -286,9 +352,9 @@ function malformed(found, field, expected) {
  * What holds in every genuine document seen, but is promised nowhere.
  * @param {Claims} claims
  * @param {VerifiedLeaf} leaf
- * @returns {Promise<string[]>}
+ * @returns {string[]}
  */
-async function notes(claims, leaf) {
+function notes(claims, leaf) {
   const found = claims.unknown.map(
     (field) => `the document has a field unknown to pcrlog: ${shown(field)}`,
   );
@@ -296,14 +362,6 @@ async function notes(claims, leaf) {
     found.push(
       `its certificate is for ${shown(leaf.commonName)}, not for its module_id`,
     );
-  }
-  const [instance] = claims.moduleId.split("-enc", 1);
-  const named = joinBytes(new Uint8Array(48), encodeText(instance ?? ""));
-  const expected = encodeHex(
-    new Uint8Array(await crypto.subtle.digest("SHA-384", named)),
-  );
-  if (claims.registers.get("PCR4") !== `sha384:${expected}`) {
-    found.push("PCR4 is not the hash of the instance that module_id names");
   }
   return found;
 }

@@ -1,16 +1,13 @@
 /**
- * The vendors' roots of trust that come with pcrlog.
+ * Roots of trust: the vendors' own, which come with pcrlog, and a policy's.
  *
- * A policy that says `roots = ["builtin"]` gets these; one that trusts a partition with a
- * root of its own names that root's PEM instead. SHA-256 of the DER:
- *
- *     AWS Nitro Enclaves root G1
- *     641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b
- *
- * To compare by hand: `openssl x509 -in FILE -outform DER | sha256sum`.
+ * A policy that says `roots = ["builtin"]` gets the vendor's, which stand in the module of
+ * the platform; one that trusts a partition with a root of its own names that root's PEM
+ * instead. To compare by hand: `openssl x509 -in FILE -outform DER | sha256sum`.
  */
 
-import { decodeBase64, shown } from "../encoding.js";
+import { platform } from "../attestation.js";
+import { decodeBase64 } from "../encoding.js";
 import { MalformedError, UsageError } from "../errors.js";
 
 /** @import { Bytes } from "../encoding.js" */
@@ -20,38 +17,14 @@ const END = "-----END CERTIFICATE-----";
 // Of other characters no two languages agree which are white space, or end a line.
 const STRANGE = /[^\t\n\r -~]/;
 
-const AWS_NITRO_G1 = `
------BEGIN CERTIFICATE-----
-MIICETCCAZagAwIBAgIRAPkxdWgbkK/hHUbMtOTn+FYwCgYIKoZIzj0EAwMwSTEL
-MAkGA1UEBhMCVVMxDzANBgNVBAoMBkFtYXpvbjEMMAoGA1UECwwDQVdTMRswGQYD
-VQQDDBJhd3Mubml0cm8tZW5jbGF2ZXMwHhcNMTkxMDI4MTMyODA1WhcNNDkxMDI4
-MTQyODA1WjBJMQswCQYDVQQGEwJVUzEPMA0GA1UECgwGQW1hem9uMQwwCgYDVQQL
-DANBV1MxGzAZBgNVBAMMEmF3cy5uaXRyby1lbmNsYXZlczB2MBAGByqGSM49AgEG
-BSuBBAAiA2IABPwCVOumCMHzaHDimtqQvkY4MpJzbolL//Zy2YlES1BR5TSksfbb
-48C8WBoyt7F2Bw7eEtaaP+ohG2bnUs990d0JX28TcPQXCEPZ3BABIeTPYwEoCWZE
-h8l5YoQwTcU/9KNCMEAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUkCW1DdkF
-R+eWw5b6cp3PmanfS5YwDgYDVR0PAQH/BAQDAgGGMAoGCCqGSM49BAMDA2kAMGYC
-MQCjfy+Rocm9Xue4YnwWmNJVA44fA0P5W2OpYow9OYCVRaEevL8uO1XYru5xtMPW
-rfMCMQCi85sWBbJwKKXdS6BptQFuZbT73o/gBh1qUxl/nNr12UO8Yfwr6wPLb+6N
-IwLz3/Y=
------END CERTIFICATE-----
-`;
-
-const PEM = new Map([["aws-nitro", [AWS_NITRO_G1]]]);
-
 /**
- * The roots (DER certificates) of `platform`.
- * @param {string} platform
+ * The roots (DER certificates) of a platform.
+ * @param {string} name
  * @returns {Bytes[]}
- * @throws {UsageError} pcrlog comes with no root for such a platform
+ * @throws {UsageError} no documents of such a platform are known
  */
-export function builtin(platform) {
-  const pems = PEM.get(platform);
-  if (pems === undefined) {
-    const known = [...PEM.keys()].join(", ");
-    throw new UsageError(`no builtin roots for ${shown(platform)}, only for ${known}`);
-  }
-  return pems.map(fromPem);
+export function builtin(name) {
+  return platform(name).roots.map(fromPem);
 }
 
 /**

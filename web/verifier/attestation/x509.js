@@ -1,5 +1,5 @@
 /**
- * One X.509 certificate (RFC 5280 section 4.1) of a Nitro document's chain.
+ * One X.509 certificate (RFC 5280 section 4.1), as the chains of documents have them.
  *
  *     SEQUENCE {
  *       SEQUENCE {                         what is signed
@@ -17,33 +17,41 @@
  *     }
  *
  * Everything is read, and nothing may be left over. Two extensions are understood,
- * basicConstraints and keyUsage; of the others the name is kept if they are critical.
+ * basicConstraints and keyUsage; of the others the value is kept, and which are critical.
  * Nothing is verified here, and no rule of the chain is applied: that is chain.js.
  */
 
 import { decodeText, encodeHex } from "../encoding.js";
 import { MalformedError } from "../errors.js";
 import * as der from "./der.js";
+import * as ecdsa from "./ecdsa.js";
 
 /** @import { Bytes } from "../encoding.js" */
 /** @import { Reader } from "./der.js" */
+/** @import { Suite } from "./ecdsa.js" */
 
 /**
  * A certificate as it reads; nothing of it is verified.
  * @typedef {object} Certificate
+ * @property {Suite} suite of the chain that it was read for
  * @property {Bytes} signed the bytes that the issuer signed
  * @property {string[]} algorithms the signature's AlgorithmIdentifier, inside and
  *   outside of what is signed, in hex
  * @property {Bytes} signature DER, as ECDSA's are if the algorithm is
+ * @property {Bytes} serial number, without the zero before a high bit
  * @property {Bytes} issuer a Name in DER; names are the same if their bytes are
  * @property {Bytes} subject
  * @property {string} commonName of the subject, for people; empty if none can be read
+ * @property {string | null} plainName of the subject, without the types of its strings;
+ *   null if one of them cannot be read
  * @property {number} notBefore unix seconds; valid at this and at `notAfter`
  * @property {number} notAfter
- * @property {CryptoKey | null} key to verify ES384 with; null if it is another key
+ * @property {Bytes} spki the SubjectPublicKeyInfo in DER
+ * @property {CryptoKey | null} key of the suite; null if it is another key
  * @property {BasicConstraints | null} constraints
  * @property {KeyUsage | null} usage
- * @property {string[]} unknownCritical the critical extensions that are not understood
+ * @property {ReadonlyMap<string, Bytes>} others the extensions that are not understood
+ * @property {string[]} unknownCritical those of them that are critical
  */
 
 /** @typedef {{ critical: boolean, ca: boolean, pathLength: number | null }} BasicConstraints */
@@ -53,37 +61,37 @@ import * as der from "./der.js";
 /** Bits of keyUsage (RFC 5280 section 4.2.1.3). */
 export const DIGITAL_SIGNATURE = 0;
 export const KEY_CERT_SIGN = 5;
+export const CRL_SIGN = 6;
 
 const VERSION_3 = 2;
 /** Bytes of a serial number, at most (RFC 5280 section 4.1.2.2). */
 const SERIAL = 20;
-/** id-ecPublicKey on secp384r1, which is P-384. */
-const P384 = "301006072a8648ce3d020106052b81040022";
-/** Of an uncompressed point: 04, x, y. */
-const POINT = 97;
-const UNCOMPRESSED = 4;
-/** Bytes of a number r or s below the order of P-384. */
-const HALF = 48;
 /** UniversalString and BMPString, which no name has had for decades. */
 const WIDE = [0x1c, 0x1e];
+/** Types that names have nowadays, and those that they may have. */
+const NOWADAYS = [der.UTF8_STRING, der.PRINTABLE_STRING];
+const TEXTS = [...NOWADAYS, 0x04, 0x12, 0x14, 0x16, 0x17, 0x18, 0x1a];
+const PRINTABLE = /^[A-Za-z0-9 '()+,\-./:=?]*$/;
 const COMMON_NAME = "2.5.4.3";
 const BASIC_CONSTRAINTS = "2.5.29.19";
 const KEY_USAGE = "2.5.29.15";
+const UNDERSTOOD = new Set([BASIC_CONSTRAINTS, KEY_USAGE]);
 
 /**
  * Read one certificate.
+ * @param {Suite} suite the algorithms of its chain
  * @param {Bytes} data
  * @returns {Promise<Certificate>}
  * @throws {MalformedError} not a certificate of this form in DER, or bytes after it
  */
-export async function read(data) {
+export async function read(suite, data) {
   try {
     const outer = der.whole(data, der.SEQUENCE);
     const signed = outer.element(der.SEQUENCE);
-    const algorithm = readAlgorithm(outer);
+    const algorithm = ecdsa.readAlgorithm(outer);
     const signature = der.wholeBytes(outer.content(der.BIT_STRING));
     outer.end();
-    return await readSigned(signed, algorithm, signature);
+    return await readSigned(suite, signed, algorithm, signature);
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
     throw new MalformedError(`not a readable certificate: ${error.message}`);
@@ -91,48 +99,47 @@ export async function read(data) {
 }
 
 /**
+ * @param {Suite} suite
  * @param {Bytes} signed
  * @param {string} outerAlgorithm
  * @param {Bytes} signature
  * @returns {Promise<Certificate>}
  */
-async function readSigned(signed, outerAlgorithm, signature) {
+async function readSigned(suite, signed, outerAlgorithm, signature) {
   const reader = der.whole(signed, der.SEQUENCE);
   readVersion(reader);
-  readSerial(reader);
-  const algorithm = readAlgorithm(reader);
+  const serial = readSerial(reader);
+  const algorithm = ecdsa.readAlgorithm(reader);
   const issuer = reader.element(der.SEQUENCE);
   readName(issuer);
   const validity = reader.enter(der.SEQUENCE);
   const [notBefore, notAfter] = [der.time(validity), der.time(validity)];
   validity.end();
   const subject = reader.element(der.SEQUENCE);
-  const commonName = readName(subject);
-  const key = await readKey(reader.enter(der.SEQUENCE));
-  const extensions = reader.done ? [] : readExtensions(reader);
+  const { commonName, plain } = readName(subject);
+  const spki = reader.element(der.SEQUENCE);
+  const key = await ecdsa.readKey(suite, der.whole(spki, der.SEQUENCE));
+  const extensions = reader.done ? new Map() : readExtensions(reader, der.explicit(3));
   reader.end();
-  const known = new Map(extensions.map((extension) => [extension.name, extension]));
-  if (known.size !== extensions.length) {
-    throw new MalformedError("an extension stands twice");
-  }
+  const others = [...extensions.values()].filter(({ name }) => !UNDERSTOOD.has(name));
   return {
+    suite,
     signed,
     algorithms: [algorithm, outerAlgorithm],
     signature,
+    serial,
     issuer,
     subject,
     commonName,
+    plainName: plain,
     notBefore,
     notAfter,
+    spki,
     key,
-    constraints: readConstraints(known.get(BASIC_CONSTRAINTS)),
-    usage: readUsage(known.get(KEY_USAGE)),
-    unknownCritical: extensions
-      .filter(
-        ({ name, critical }) =>
-          critical && name !== BASIC_CONSTRAINTS && name !== KEY_USAGE,
-      )
-      .map(({ name }) => name),
+    constraints: readConstraints(extensions.get(BASIC_CONSTRAINTS)),
+    usage: readUsage(extensions.get(KEY_USAGE)),
+    others: new Map(others.map(({ name, value }) => [name, value])),
+    unknownCritical: others.filter(({ critical }) => critical).map(({ name }) => name),
   };
 }
 
@@ -146,33 +153,30 @@ function readVersion(reader) {
   }
 }
 
-/** @param {Reader} reader */
-function readSerial(reader) {
-  if (der.unsigned(reader.content(der.INTEGER)).length > SERIAL) {
-    throw new MalformedError(`expected a serial number of at most ${SERIAL} bytes`);
-  }
-}
-
 /**
- * An AlgorithmIdentifier in hex: an algorithm, and one parameter or none.
+ * A certificate's number, without the zero before a high bit.
  * @param {Reader} reader
  */
-function readAlgorithm(reader) {
-  const element = reader.element(der.SEQUENCE);
-  const algorithm = der.whole(element, der.SEQUENCE);
-  der.objectIdentifier(algorithm.content(der.OBJECT_IDENTIFIER));
-  if (!algorithm.done) algorithm.element();
-  algorithm.end();
-  return encodeHex(element);
+export function readSerial(reader) {
+  const serial = der.unsigned(reader.content(der.INTEGER));
+  if (serial.length > SERIAL) {
+    throw new MalformedError(`expected a serial number of at most ${SERIAL} bytes`);
+  }
+  return serial;
 }
 
 /**
- * The common names in a Name, for people. What is compared is the Name's bytes.
+ * What a Name says, for people. What a path is made of is the Name's bytes.
  * @param {Bytes} name
+ * @returns {{ commonName: string, plain: string | null }} the common names, empty if none
+ *   can be read; and all of it without the types of its strings, null if one of them
+ *   cannot be read
  */
-function readName(name) {
+export function readName(name) {
   const reader = der.whole(name, der.SEQUENCE);
-  const names = [];
+  const commonNames = [];
+  /** @type {(string | null)[]} */
+  const plain = [];
   while (!reader.done) {
     const attributes = reader.enter(der.SET);
     let before = "";
@@ -188,68 +192,56 @@ function readName(name) {
       if (WIDE.some((tag) => value[0] === tag)) {
         throw new MalformedError("a name in characters of two or four bytes");
       }
-      if (type === COMMON_NAME) names.push(readText(value));
+      if (type === COMMON_NAME) commonNames.push(readText(value, NOWADAYS) ?? "");
+      const text = readText(value, TEXTS);
+      plain.push(text === null ? null : JSON.stringify([type, text]));
     } while (!attributes.done);
+    plain.push(";");
   }
-  return names.join(", ");
+  return {
+    commonName: commonNames.join(", "),
+    plain: plain.includes(null) ? null : plain.join(""),
+  };
 }
 
 /**
- * A text of a type that names have nowadays; another, or a bad one, is read as nothing:
- * a path is sound even if the names on it cannot be read.
+ * A text of one of some types; another, or a bad one, is null: a path is sound even if
+ * the names on it cannot be read.
  * @param {Bytes} element
+ * @param {readonly number[]} types
  */
-function readText(element) {
+function readText(element, types) {
   const reader = new der.Reader(element);
-  const known = [der.UTF8_STRING, der.PRINTABLE_STRING].find((tag) => reader.has(tag));
-  if (known === undefined) return "";
+  const known = types.find((tag) => reader.has(tag));
+  if (known === undefined) return null;
   try {
-    return decodeText(reader.content(known));
+    const text = decodeText(reader.content(known));
+    return known === der.PRINTABLE_STRING && !PRINTABLE.test(text) ? null : text;
   } catch {
-    return "";
+    return null;
   }
 }
 
 /**
- * A key on P-384; null for one of another algorithm, which is read no further.
- * @param {Reader} info a SubjectPublicKeyInfo
- * @returns {Promise<CryptoKey | null>}
- */
-async function readKey(info) {
-  const algorithm = readAlgorithm(info);
-  const bits = info.content(der.BIT_STRING);
-  info.end();
-  if (algorithm !== P384) return null;
-  const point = der.wholeBytes(bits);
-  if (point.length !== POINT || point[0] !== UNCOMPRESSED) {
-    throw new MalformedError("expected an uncompressed point of P-384");
-  }
-  const curve = { name: "ECDSA", namedCurve: "P-384" };
-  try {
-    return await crypto.subtle.importKey("raw", point, curve, false, ["verify"]);
-  } catch (error) {
-    if (!(error instanceof DOMException) || error.name !== "DataError") throw error;
-    throw new MalformedError("a public key is not a point of P-384");
-  }
-}
-
-/**
+ * Extensions, each once; at least one.
  * @param {Reader} reader
- * @returns {Extension[]}
+ * @param {number} [tag] what they are wrapped in, if in anything
+ * @returns {ReadonlyMap<string, Extension>} by name
  */
-function readExtensions(reader) {
-  const wrapper = reader.enter(der.explicit(3));
+export function readExtensions(reader, tag) {
+  const wrapper = tag === undefined ? reader : reader.enter(tag);
   const list = wrapper.enter(der.SEQUENCE);
-  wrapper.end();
-  /** @type {Extension[]} */
-  const extensions = [];
+  if (tag !== undefined) wrapper.end();
+  /** @type {Map<string, Extension>} */
+  const extensions = new Map();
   do {
     const extension = list.enter(der.SEQUENCE);
     const name = der.objectIdentifier(extension.content(der.OBJECT_IDENTIFIER));
     const critical = readFlag(extension);
     const value = extension.content(der.OCTET_STRING);
     extension.end();
-    extensions.push({ name, critical, value });
+    if (extensions.has(name)) throw new MalformedError("an extension stands twice");
+    extensions.set(name, { name, critical, value });
   } while (!list.done);
   return extensions;
 }
@@ -293,24 +285,4 @@ function readUsage(extension) {
   const bits = der.namedBits(reader.content(der.BIT_STRING));
   reader.end();
   return { critical: extension.critical, bits };
-}
-
-/**
- * The signature of ECDSA on P-384 as WebCrypto takes it, r || s, from DER.
- * @param {Bytes} signature
- * @returns {Bytes}
- * @throws {MalformedError} not two integers of at most 48 bytes
- */
-export function rawSignature(signature) {
-  const reader = der.whole(signature, der.SEQUENCE);
-  const raw = new Uint8Array(2 * HALF);
-  for (const end of [HALF, 2 * HALF]) {
-    const number = der.unsigned(reader.content(der.INTEGER));
-    if (number.length > HALF) {
-      throw new MalformedError(`DER: expected a number of at most ${HALF} bytes`);
-    }
-    raw.set(number, end - number.length);
-  }
-  reader.end();
-  return raw;
 }

@@ -5,7 +5,9 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import { keyOf } from "../attestation/certificates.js";
 import * as chain from "../attestation/chain.js";
+import { ES384 } from "../attestation/ecdsa.js";
 import { fromPem } from "../attestation/roots.js";
 import * as x509 from "../attestation/x509.js";
 import { decodeHex, encodeText, joinBytes } from "../encoding.js";
@@ -222,7 +224,7 @@ async function withLeaf(changes) {
  */
 async function unreadable(changes, message = /./) {
   const leaf = await makeLeaf(changes);
-  await assert.rejects(x509.read(leaf), (error) => {
+  await assert.rejects(x509.read(ES384, leaf), (error) => {
     assert.ok(error instanceof MalformedError, String(error));
     assert.match(error.message, /^not a readable certificate: /);
     assert.match(error.message, message);
@@ -337,9 +339,9 @@ test("a key of another algorithm is read, and never used", async () => {
     ["sign", "verify"],
   );
   const spki = new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey));
-  const read = await x509.read(await makeLeaf({ spki }));
+  const read = await x509.read(ES384, await makeLeaf({ spki }));
   assert.equal(read.key, null);
-  assert.throws(() => chain.keyOf(read), VerificationError);
+  assert.throws(() => keyOf(read), VerificationError);
   await assert.rejects(withLeaf({ spki }), /expected a P-384 key/);
 });
 
@@ -460,6 +462,10 @@ test("a certificate is one in DER, whatever byte is changed", async () => {
 test("a certificate cut anywhere is unreadable", async () => {
   const leaf = await makeLeaf();
   for (let end = 0; end < leaf.length; end += 1) {
-    await assert.rejects(x509.read(leaf.slice(0, end)), MalformedError, `${end} bytes`);
+    await assert.rejects(
+      x509.read(ES384, leaf.slice(0, end)),
+      MalformedError,
+      `${end} bytes`,
+    );
   }
 });

@@ -38,6 +38,10 @@ test("the example of the protocol reads as it says", async () => {
     maxAge: 300,
     nonceRequired: true,
     operator: "aws",
+    tcb: ["UpToDate"],
+    advisories: [],
+    collateralRequired: true,
+    pccs: undefined,
   });
   const product = policy.product("acme.example/wallet");
   assert.deepEqual(product.links, [1, 2, 3]);

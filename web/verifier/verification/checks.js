@@ -51,12 +51,28 @@ export const CHECKS = Object.freeze([
   "policy.links",
 ]);
 
-/** The checks of the document itself. */
-export const LINK_1 = Object.freeze(CHECKS.slice(1, 7));
+/** The checks of the document itself, but for those of its platform. */
+const LINK_1 = Object.freeze(CHECKS.slice(1, 7));
 export const LOG = Object.freeze(
   CHECKS.filter((name) => name.startsWith("log.") && name !== "log.memory"),
 );
 export const ANSWERS = Object.freeze(CHECKS.slice(14, 18));
+const BEFORE_PLATFORMS_OWN = "document.chain";
+/** Those that cannot be made without what a maker publishes of its machines. */
+const OF_COLLATERAL = [
+  "document.collateral",
+  "document.revocation",
+  "document.qe-identity",
+  "document.tcb",
+];
+/** What may go unchecked by a policy's leave, and refutes all the same if it fails. */
+const REFUTING = [
+  "document.nonce",
+  "document.time",
+  "log.memory",
+  "controls",
+  ...OF_COLLATERAL,
+];
 /** What a check found that nobody recorded. */
 export const NOT_REACHED = "not reached";
 
@@ -78,16 +94,27 @@ export class Demands {
    * @param {boolean} wanted.components
    * @param {boolean} wanted.archived
    * @param {boolean} wanted.archives
+   * @param {boolean} [wanted.time] whether the document has to say when it was made, or
+   *   hold our nonce: the default
+   * @param {boolean} [wanted.collateral] the default
+   * @param {readonly string[]} [wanted.platformsOwn] checks that the document's platform
+   *   adds
    */
   constructor(wanted) {
     this.wanted = wanted;
     this.components = wanted.components;
     this.archived = wanted.archived;
     this.archives = wanted.archives;
+    this.platformsOwn = wanted.platformsOwn ?? [];
+    /** The checks of the document itself. */
+    this.link1 = [...LINK_1, ...this.platformsOwn];
+    const collateral = wanted.collateral ?? true;
     /** @param {readonly number[]} numbers */
     const asks = (numbers) => numbers.some((number) => wanted.links.includes(number));
     const demanded = {
       "document.nonce": wanted.nonce && !wanted.archived,
+      "document.time": wanted.time ?? true,
+      ...Object.fromEntries(OF_COLLATERAL.map((check) => [check, collateral])),
       channel: wanted.channel,
       "log.witnesses": wanted.witnesses,
       "log.index-monitors": wanted.indexMonitors,
@@ -103,7 +130,7 @@ export class Demands {
 
   /**
    * The same demands but for some.
-   * @param {{nonce?: boolean, witnesses?: boolean, indexMonitors?: boolean}} changes
+   * @param {Partial<Demands["wanted"]>} changes
    * @returns {Demands}
    */
   but(changes) {
@@ -119,10 +146,7 @@ export class Demands {
   require(check, status) {
     if (!this.#waived.has(check)) return true;
     if (status !== "fail") return false;
-    return (
-      ["document.nonce", "log.memory", "controls"].includes(check) ||
-      (check === "components" && this.components)
-    );
+    return REFUTING.includes(check) || (check === "components" && this.components);
   }
 }
 
@@ -175,12 +199,18 @@ export class Recorder {
   }
 
   /**
-   * All checks in their order.
+   * All checks in their order; a platform's own after the document's chain.
    * @param {Demands} demands
    * @returns {Check[]}
    */
   checks(demands) {
-    return CHECKS.map((id) => {
+    const place = CHECKS.indexOf(BEFORE_PLATFORMS_OWN) + 1;
+    const all = [
+      ...CHECKS.slice(0, place),
+      ...demands.platformsOwn,
+      ...CHECKS.slice(place),
+    ];
+    return all.map((id) => {
       const { status, expected, found } = this.#found.get(id) ?? {
         status: /** @type {CheckStatus} */ ("unchecked"),
         expected: "",

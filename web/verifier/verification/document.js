@@ -10,20 +10,22 @@
 import * as attestation from "../attestation.js";
 import { builtin, fromPem } from "../attestation/roots.js";
 import { encodeHex, equalBytes, formatTime } from "../encoding.js";
-import { MalformedError, UsageError, VerificationError } from "../errors.js";
+import { MalformedError } from "../errors.js";
 
 /** @import { Document } from "../attestation.js" */
+/** @import { Trust } from "../attestation/platform.js" */
 /** @import { Bytes } from "../encoding.js" */
-/** @import { Policy, Product } from "../policy.js" */
+/** @import { PlatformRules, Policy, Product } from "../policy.js" */
 /** @import { Release } from "../predicates.js" */
 /** @import { Recorder } from "./checks.js" */
 
 /**
- * What the caller knows: clock `now`, archive time `at`, the `nonce` it sent.
+ * What the caller knows: its clock and the nonce it sent, and what it was given.
  * @typedef {object} Asked
  * @property {number} now unix seconds, as is `at`
- * @property {number} [at]
+ * @property {number} [at] the time that replaces `now` for an archived document
  * @property {Bytes} [nonce] none was sent if it is absent or empty
+ * @property {Bytes} [collateral] what the maker publishes of its machines
  */
 
 /**
@@ -36,16 +38,16 @@ import { MalformedError, UsageError, VerificationError } from "../errors.js";
  * @returns {Promise<Document | undefined>}
  */
 export async function checkDocument(raw, policy, product, asked, recorder) {
-  const document = await open(raw, policy, product, recorder);
+  const document = await open(raw, policy, product, asked, recorder);
   if (document === undefined) return undefined;
   const ours = checkNonce(document, asked, recorder);
-  checkTime(document, policy, asked, recorder, ours);
-  const expected = "registers that are not those of debug mode";
+  if (document.time === null) checkTimeless(asked, recorder, ours);
+  else checkTime(document, document.time, policy, asked, recorder, ours);
+  const expected = "a machine whose memory is closed to its host";
   if (document.debug) {
-    const found = "PCR0, PCR1 and PCR2 are zero: debug mode";
-    recorder.note("document.debug", "fail", expected, found);
+    recorder.note("document.debug", "fail", expected, document.debug);
   } else {
-    recorder.note("document.debug", "pass", expected, "measured");
+    recorder.note("document.debug", "pass", expected, "measured, and no debug mode");
   }
   return document;
 }
@@ -54,86 +56,57 @@ export async function checkDocument(raw, policy, product, asked, recorder) {
  * @param {Bytes} raw
  * @param {Policy} policy
  * @param {Product} product
+ * @param {Asked} asked
  * @param {Recorder} recorder
  * @returns {Promise<Document | undefined>}
  */
-async function open(raw, policy, product, recorder) {
+async function open(raw, policy, product, asked, recorder) {
   const expected = `an attestation document of ${product.platforms.join(" or ")}`;
-  const name = product.platforms.find(attests);
-  const rules = name === undefined ? undefined : policy.platforms.get(name);
-  if (name === undefined || rules === undefined) {
+  // Files and sources attest to nothing.
+  const names = product.platforms.filter((name) =>
+    attestation.ATTESTING.includes(name),
+  );
+  if (names.length === 0) {
     recorder.note("document.form", "fail", expected, "no platform that attests");
     return undefined;
   }
-  const platform = attestation.platform(name);
-  const unverified = await step(
-    recorder,
-    "document.form",
-    expected,
-    MalformedError,
-    () => platform.parse(attestation.decodeInput(raw)),
-  );
-  if (unverified === undefined) return undefined;
-  recorder.note("document.form", "pass", expected, name);
-  const own = "signed (ES384) by the key of its certificate";
-  const signed = await step(
-    recorder,
-    "document.signature",
-    own,
-    VerificationError,
-    () => unverified.verifySignature(),
-  );
-  if (signed === undefined) return undefined;
-  recorder.note("document.signature", "pass", own, "verifies");
-  const rooted = "a certificate chain to a root of the policy";
-  const roots = rules.roots.flatMap((root) =>
-    root === "builtin" ? builtin(name) : [fromPem(root)],
-  );
-  const document = await step(
-    recorder,
-    "document.chain",
-    rooted,
-    VerificationError,
-    () => signed.verifyChain(roots),
-  );
-  if (document === undefined) return undefined;
-  const found = `root ${document.rootSha256.slice(0, 16)}…`;
-  recorder.note("document.chain", "pass", rooted, found);
+  let recognised;
+  try {
+    recognised = await attestation.recognise(attestation.decodeInput(raw), names);
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    recorder.note("document.form", "fail", expected, error.message);
+    return undefined;
+  }
+  const [platform, first] = recognised;
+  recorder.note("document.form", "pass", expected, platform.name);
+  const trust = trustOf(platform.name, policy, asked);
+  const { outcomes, document } = await attestation.walk(platform, first, trust);
+  for (const { check, status, expected: wanted, found } of outcomes) {
+    recorder.note(check, status, wanted, found);
+  }
   return document;
 }
 
 /**
- * What `take` gives; undefined, and the check failed, if it throws a `kind` of error.
- * @template T
- * @param {Recorder} recorder
- * @param {string} check
- * @param {string} expected
- * @param {typeof MalformedError | typeof VerificationError} kind
- * @param {() => T | Promise<T>} take
- * @returns {Promise<T | undefined>}
+ * @param {string} platform
+ * @param {Policy} policy
+ * @param {Asked} asked
+ * @returns {Trust}
  */
-async function step(recorder, check, expected, kind, take) {
-  try {
-    return await take();
-  } catch (error) {
-    if (!(error instanceof kind)) throw error;
-    recorder.note(check, "fail", expected, error.message);
-    return undefined;
-  }
-}
-
-/**
- * Whether there are documents of a platform; files and sources attest to nothing.
- * @param {string} name
- */
-function attests(name) {
-  try {
-    attestation.platform(name);
-    return true;
-  } catch (error) {
-    if (error instanceof UsageError) return false;
-    throw error;
-  }
+function trustOf(platform, policy, { now, at, collateral }) {
+  // A policy without rules for a platform has no product on it.
+  const rules = /** @type {PlatformRules} */ (policy.platforms.get(platform));
+  return {
+    roots: rules.roots.flatMap((root) =>
+      root === "builtin" ? builtin(platform) : [fromPem(root)],
+    ),
+    now: at ?? now,
+    skew: policy.clockSkew,
+    collateral,
+    tcb: rules.tcb,
+    advisories: rules.advisories,
+  };
 }
 
 /**
@@ -168,15 +141,33 @@ function sent(nonce) {
 }
 
 /**
+ * A document that names no time is as old as the nonce in it, or of any age.
+ * @param {Asked} asked
+ * @param {Recorder} recorder
+ * @param {boolean} ours whether our nonce is in it
+ */
+function checkTimeless(asked, recorder, ours) {
+  const check = "document.time";
+  const expected = "made after we asked";
+  if (ours && asked.at === undefined) {
+    recorder.note(check, "pass", expected, "our nonce: it was made since");
+  } else {
+    const found = "it names no time, and holds no nonce of ours: of any age";
+    recorder.note(check, "unchecked", expected, found);
+  }
+}
+
+/**
  * @param {Document} document
+ * @param {number} time unix milliseconds
  * @param {Policy} policy
  * @param {Asked} asked
  * @param {Recorder} recorder
  * @param {boolean} ours whether our nonce is in it
  */
-function checkTime(document, policy, asked, recorder, ours) {
+function checkTime(document, time, policy, asked, recorder, ours) {
   const check = "document.time";
-  const signed = signedAt(document);
+  const signed = seconds(time);
   const now = asked.at ?? asked.now;
   const found = `signed ${formatTime(signed)}, ${now - signed} s before our clock`;
   if (ours && policy.clockAttested && asked.at === undefined) {
@@ -198,12 +189,9 @@ function checkTime(document, policy, asked, recorder, ours) {
   }
 }
 
-/**
- * Unix seconds.
- * @param {Document} document
- */
-function signedAt(document) {
-  return Math.floor(document.time / 1000);
+/** @param {number} milliseconds */
+function seconds(milliseconds) {
+  return Math.floor(milliseconds / 1000);
 }
 
 /**
@@ -214,12 +202,11 @@ function signedAt(document) {
  * @returns {number} unix seconds
  */
 export function effectiveNow(document, policy, { now, at, nonce }) {
+  const time = document?.time ?? null;
   const ours =
     sent(nonce) && document?.nonce != null && equalBytes(document.nonce, nonce);
-  if (document !== undefined && ours && policy.clockAttested && at === undefined) {
-    return signedAt(document);
-  }
-  return now;
+  const counts = ours && policy.clockAttested && at === undefined;
+  return time !== null && counts ? seconds(time) : now;
 }
 
 /**

@@ -70,10 +70,11 @@ export class Evaluation {
    * @param {Subject} subject
    * @param {Product} rules
    * @param {Registers} [registers]
+   * @param {ReadonlyMap<string, number>} [numbers]
    * @returns {Promise<Chain>}
    */
-  async chain(subject, rules, registers) {
-    const releases = new Releases(this.#judge, subject, rules, registers);
+  async chain(subject, rules, registers, numbers) {
+    const releases = new Releases(this.#judge, subject, rules, registers, numbers);
     const audits = await Audits.of(releases);
     const against = whatIsAgainst(releases, audits);
     const release = releases.newestValid?.[1];

@@ -32,16 +32,19 @@ export class Releases {
    * @param {Judge} judge
    * @param {Subject} subject
    * @param {Product} rules
-   * @param {Registers} [registers] the document's; without one every release matches
+   * @param {Registers} [registers] the document's, as are `numbers`; where there is
+   *   none, all that is lacking matches
+   * @param {ReadonlyMap<string, number>} [numbers]
    */
-  constructor(judge, subject, rules, registers) {
+  constructor(judge, subject, rules, registers, numbers) {
     this.judge = judge;
     this.subject = subject;
     this.rules = rules;
-    /** Releases all of whose registers the document has. */
+    /** Releases all of whose registers, and numbers, the document has. */
     this.matching = subject.releases.filter(
-      ([entry]) =>
-        registers === undefined || isPart(entry.statement.registers, registers),
+      ([entry, release]) =>
+        (registers === undefined || isPart(entry.statement.registers, registers)) &&
+        (numbers === undefined || isPart(release.numbers ?? new Map(), numbers)),
     );
     /** The release that the run rests on. */
     this.newestValid = [...this.matching]
@@ -160,11 +163,13 @@ export class Releases {
 }
 
 /**
- * @param {Registers} some
- * @param {Registers} all
+ * Whether all that `some` says, `all` says too.
+ * @template T
+ * @param {ReadonlyMap<string, T>} some
+ * @param {ReadonlyMap<string, T>} all
  */
 function isPart(some, all) {
-  return [...some].every(([name, digest]) => all.get(name) === digest);
+  return [...some].every(([name, value]) => all.get(name) === value);
 }
 
 /**

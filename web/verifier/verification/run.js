@@ -12,7 +12,7 @@ import { formatTime } from "../encoding.js";
 import { MalformedError, UsageError } from "../errors.js";
 import { Subject, gather } from "../gather.js";
 import { PLATFORMS, spell } from "../measurement.js";
-import { ANSWERS, Demands, LINK_1, LOG, Recorder } from "./checks.js";
+import { ANSWERS, Demands, LOG, Recorder } from "./checks.js";
 import { checkChannel, checkDocument, effectiveNow } from "./document.js";
 import { Evaluation } from "./evaluate.js";
 import { Evidence, judgeEntries } from "./evidence.js";
@@ -22,6 +22,7 @@ import { checkMemory, openLog } from "./log.js";
 import { record } from "./record.js";
 import { report } from "./summary.js";
 
+/** @import { Document } from "../attestation.js" */
 /** @import { Bytes } from "../encoding.js" */
 /** @import { Gathering } from "../gather.js" */
 /** @import { Registers } from "../measurement.js" */
@@ -44,6 +45,8 @@ import { report } from "./summary.js";
  * @param {ReadonlyMap<string, Bytes>} [asked.binding] what our connection shows of its
  *   other end, by kind
  * @param {Memory} [asked.memory] the checkpoint remembered of this log
+ * @param {Bytes} [asked.collateral] what the maker publishes of its machines (intel-sgx),
+ *   as a file
  * @returns {Promise<Report>} use `verified()` of it to go on
  * @throws {UsageError} the policy does not name the product
  */
@@ -62,8 +65,8 @@ export async function verify(asked) {
     run.document = document;
     run.platform = document.platform;
     run.registers = document.registers;
-    const nonce = policy.platforms.get(document.platform)?.nonceRequired ?? true;
-    run.demands = run.demands.but({ nonce });
+    run.numbers = document.numbers;
+    run.demands = demandsOf(document, policy, run.demands);
   }
   const now = effectiveNow(document, policy, asked);
   checkPolicy(run, now);
@@ -86,10 +89,13 @@ export async function verify(asked) {
  * @param {Policy} asked.policy
  * @param {string} asked.product
  * @param {number} asked.now
+ * @param {ReadonlyMap<string, number>} [asked.numbers] the enclave's, where they are
+ *   known: a release may name any
  * @returns {Promise<Report>}
  * @throws {UsageError} the policy does not name the product, or not on this platform
  */
-export async function foresee({ registers, platform, bundle, policy, product, now }) {
+export async function foresee(asked) {
+  const { registers, platform, bundle, policy, product, now, numbers } = asked;
   const run = start(policy, product, { archived: false });
   if (!PLATFORMS.has(platform) || !run.rules.platforms.includes(platform)) {
     const expected = run.rules.platforms.join(", ");
@@ -98,6 +104,7 @@ export async function foresee({ registers, platform, bundle, policy, product, no
   checkPolicy(run, now);
   run.platform = platform;
   run.registers = registers;
+  run.numbers = numbers;
   await consult(run, bundle, undefined, now, now);
   return report(run, link1(run));
 }
@@ -112,7 +119,9 @@ function start(policy, product, { archived }) {
   const rules = policy.product(product);
   const logs = [...policy.logs.values()];
   const platforms = rules.platforms.map((name) => policy.platforms.get(name));
+  const own = rules.platforms.flatMap((name) => PLATFORMS.get(name)?.checks ?? []);
   const demands = new Demands({
+    platformsOwn: own,
     nonce: platforms.some((platform) => platform?.nonceRequired),
     channel: rules.channel === "required",
     witnesses: logs.some((log) => log.witnesses !== undefined),
@@ -123,6 +132,26 @@ function start(policy, product, { archived }) {
     archives: policy.archives,
   });
   return { policy, product, rules, demands, recorder: new Recorder() };
+}
+
+/**
+ * What is demanded, now that it is known of which platform the document is.
+ * @param {Document} document
+ * @param {Policy} policy
+ * @param {Demands} before
+ * @returns {Demands}
+ */
+function demandsOf({ platform, time }, policy, before) {
+  const rules = policy.platforms.get(platform);
+  const nonce = rules?.nonceRequired ?? true;
+  return before.but({
+    nonce,
+    // Without a time and without a nonce it may be of any age, which a policy that
+    // demands no nonce of such a platform puts up with.
+    time: nonce || time !== null,
+    collateral: rules?.collateralRequired ?? true,
+    platformsOwn: PLATFORMS.get(platform)?.checks ?? [],
+  });
 }
 
 /**
@@ -174,7 +203,8 @@ async function consult(run, data, memory, now, at) {
   const incomplete = forked || !recorder.all([...logChecks, ...ANSWERS]);
   const judge = new Judge(judged.authority, policy, now, at);
   const evaluation = new Evaluation(judge, rules, { incomplete });
-  const chain = await evaluation.chain(gathering.subjects[0], rules, registers);
+  const [subject] = gathering.subjects;
+  const chain = await evaluation.chain(subject, rules, registers, run.numbers);
   record(chain, recorder, { incomplete });
   if (recorder.any(["release.version", "policy.distrust"], "fail")) {
     chain.status.set(2, "failed");
@@ -238,7 +268,7 @@ async function collect(
  * @returns {links.Status}
  */
 function link1({ recorder, demands }) {
-  const checks = [...LINK_1, "channel"].filter((name) =>
+  const checks = [...demands.link1, "channel"].filter((name) =>
     demands.require(name, recorder.status(name)),
   );
   const archived = demands.archived && !demands.archives;

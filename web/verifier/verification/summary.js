@@ -77,6 +77,7 @@ const UNCHECKED = "you: ask again, with what the checks say is lacking";
  * @property {Recorder} recorder
  * @property {Document} [document]
  * @property {Registers} [registers]
+ * @property {ReadonlyMap<string, number>} [numbers]
  * @property {string} [platform]
  * @property {Opened} [opened]
  * @property {Authority} [authority]

@@ -122,7 +122,7 @@ def test_a_file_that_is_too_long_is_not_read() -> None:
     ("name", "value", "words"),
     [
         ("tcb_info", "{\u00e4}", "TCB info: expected JSON in ASCII"),
-        ("tcb_info", "\ud800", "TCB info: expected JSON in ASCII"),
+        ("tcb_info", "\ud800", "the file: not the JSON expected: half a character"),
         ("tcb_info_signature", "00" * 63, "the signature of TCB info: expected 128"),
         ("qe_identity_signature", "0G" * 64, "the signature of QE identity: expected"),
         ("qe_identity_signature", "AA" * 64, "the signature of QE identity: expected"),

@@ -41,6 +41,7 @@ SVNS = ",".join(16 * ['{"svn":0}'])
         ("tcb_info", '"tcbType":0', '"tcbType":0,"new":[1.0]'),
         ("tcb_info", '"tcbType":0', '"tcbType":0,"new":[-Infinity]'),
         ("tcb_info", '"tcbType":0', '"tcbType":0,"new":"\\ud83d"'),
+        ("tcb_info", '"tcbType":0', f'"tcbType":0,"new":{32 * "["}{32 * "]"}'),
         ("tcb_info", '"svn":255', '"svn":256'),
         ("tcb_info", '"svn":255', '"svn":-1'),
         ("tcb_info", '{"svn":255},', ""),
@@ -89,6 +90,7 @@ def test_members_that_intel_adds_are_left_alone(machine: Pck) -> None:
     for old, new in (
         ('"svn":255', added),
         ('"tcbType":0', '"tcbType":0,"x":null'),
+        ('"tcbType":0', f'"tcbType":0,"x":{31 * "["}{31 * "]"}'),
         ('"id":"SGX"', ' "id" : "SGX"\n'),
     ):
         file = restated("tcb_info", lambda text, o=old, n=new: text.replace(o, n, 1))  # type: ignore[misc] # bound now, not later

@@ -85,7 +85,7 @@ def test_intels_quoting_enclave_has_a_level() -> None:
         ({"isv_prod_id": 2}, "ISVPRODID 1, found 2"),
         ({"miscselect": b"\1\0\0\0"}, "miscselect"),
         ({"miscselect": b"\0\0\0\x80"}, "miscselect"),
-        ({"flags": 0x13}, "attributes .* found 1300"),  # debug
+        ({"flags": 0x13}, "attributes have DEBUG"),  # debug
         ({"flags": 0x91}, "attributes"),  # KSS
         ({"flags": 0x01}, "attributes"),  # no provision key
         ({"flags": 0x11 | 1 << 63}, "attributes"),
