@@ -7,7 +7,7 @@ import pytest
 
 from pcrlog.errors import UsageError
 from pcrlog.note import NoteSigner
-from pcrlog.pccs import _require_safe
+from pcrlog.pccs import require_safe
 from pcrlog.policy import Policy
 from tests.support.machines import SGX
 from tests.support.memory_log import MemoryLog, witness
@@ -411,10 +411,10 @@ def test_a_service_that_is_never_asked_is_a_problem(
     assert ran.status == (0 if asked else 4)
     assert (f"pccs: {url} is never asked" in " ".join(ran.out.split())) is not asked
     if asked:
-        assert _require_safe(url) == url
+        assert require_safe(url) == url
     else:
         with pytest.raises(UsageError):
-            _require_safe(url)
+            require_safe(url)
 
 
 def test_a_product_is_added_on_every_platform_that_attests(
