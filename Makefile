@@ -147,6 +147,8 @@ docs: $(DEV) ## Check the documentation against the code
 	@$(PY) -m pytest tests/test_docs.py
 
 # --- check ----------------------------------------------------------------------------
+# The demo waits at its end where there is a terminal.
+ci: ARGS = --no-stay
 ci: browser-if-possible cluster-if-possible fuzz-if-possible web-if-possible lint types imports cov wheel demo ## Everything that CI checks, quick checks first
 
 fmt: $(DEV) ## Format the code and sort its imports

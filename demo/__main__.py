@@ -1,5 +1,6 @@
 """`make demo`: a provider, two auditors, a user, and all that can go wrong.
 
+It ends by printing the address of the page that shows what it did (`options`).
 Everything here is real but the enclave: the log, its signatures, its proofs, and the
 processes. The registers are those that real projects publish, where the test vectors
 are at hand, and else the demo's own.
@@ -7,14 +8,16 @@ are at hand, and else the demo's own.
 
 import json
 import os
+import signal
 import sys
-import tempfile
 import time
 from hashlib import sha384
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import page
+from demo.options import Options, folder_of, read
 from demo.second_history import copy
 from demo.stage import Stage, SurpriseError, free_ports
 from demo.watchers import Watchers
@@ -63,6 +66,7 @@ class Story:
         self.log = f"http://127.0.0.1:{self.port}"
         self.enclave: Popen[bytes] | None = None
         self.server: Popen[bytes] | None = None
+        self.page = f"{self.log}/product/{PRODUCT}"
         self.watchers = Watchers(stage, self.log)
         for name, registers in builds().items():
             measured = {"HashAlgorithm": "Sha384 { ... }", **registers}
@@ -335,6 +339,21 @@ class Story:
                 self.stage.quietly(f"{release}{number}")
         return wanted
 
+    def the_page(self) -> None:
+        """What people see who look the product up."""
+        self.stage.say(
+            "19. The first history once more, to be looked at. Who watched it has gone:"
+            " nothing\n    is added to it without them. The product's page says what it"
+            " was about."
+        )
+        self.watchers.end()
+        self.serve("log")
+        page.check(self.page)
+        self.stage.show(f"{self.page}:")
+        self.stage.show(
+            "each release, who rebuilt and reviewed it, and what was revoked"
+        )
+
     def play(self) -> None:
         """All scenes."""
         self.a_log()
@@ -348,6 +367,7 @@ class Story:
         self.leaked_key()
         self.the_log()
         self.second_history()
+        self.the_page()
 
 
 def _size(checkpoint: Path) -> int:
@@ -364,22 +384,41 @@ def _index(output: str) -> int:
     raise SurpriseError(message)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Play the demo; 0 if all went as the story says."""
+    options = read(arguments)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="pcrlog-demo-") as folder:
-        stage = Stage(Path(folder))
+    with folder_of(options) as folder:
+        stage = Stage(folder)
         try:
-            Story(stage).play()
+            story = Story(stage)
+            story.play()
+            _tell(story, time.monotonic() - began, options)
+            if options.stay:
+                page.stay(stage)
         except SurpriseError as error:
             print(f"\nThe demo did not go as it should: {error}", file=sys.stderr)
             return 1
         finally:
             stage.close()
-    seconds = time.monotonic() - began
-    print(f"\nAll as it should be, in {seconds:.0f} s. Next: docs/verifying.md")
     return 0
 
 
+def _tell(story: Story, seconds: float, options: Options) -> None:
+    """Say how it went, and where to see it; the address comes last."""
+    print(f"\nAll as it should be, in {seconds:.0f} s. Next: docs/verifying.md")
+    print("\nWhat happened, on one page of the log, ", end="")
+    if options.stay:
+        print("until Ctrl-C:")
+    elif options.keep:
+        print("once this serves it again:")
+        print(f"  make serve DIR={options.keep}/log LISTEN=127.0.0.1:{story.port}")
+    else:
+        print("which ended with the demo (make demo ARGS=--stay):")
+    print(f"  {story.page}", flush=True)
+
+
 if __name__ == "__main__":
+    # Whoever ends it that way, too, leaves no server behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -52,9 +52,9 @@ WALLET, PROXY = f"{ACME}/wallet", f"{BASE}/vsock-proxy"
 _DAY = 86_400
 _NITRO, _ARTIFACT, _SOURCE = "aws-nitro", "artifact", "source"
 _URI = "https://git.example"
-_PROXY = sha256(b"vsock-proxy 2.1.0").hexdigest()
+PROXY_DIGEST = sha256(b"vsock-proxy 2.1.0").hexdigest()
 _CONTROLS = (Control("kms-policy", sha256(b"kms policy").hexdigest()),)
-_PARTS = (Component(PROXY, _PROXY),)
+_PARTS = (Component(PROXY, PROXY_DIGEST),)
 
 
 def registers(build: str) -> dict[str, str]:
@@ -185,7 +185,7 @@ class Example:
 
     def proxy(self) -> list[bytes]:
         """The part that is made elsewhere: released, rebuilt, reviewed."""
-        subject = {"digest": f"sha256:{_PROXY}"}
+        subject = {"digest": f"sha256:{PROXY_DIGEST}"}
         source = Source(f"{_URI}/base/vsock-proxy", commit("proxy"))
         release = Release(
             **self._common(BASE, _ARTIFACT),

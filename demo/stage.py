@@ -122,6 +122,17 @@ class Stage:
             process.wait()
         self._started.remove(process)
 
+    def require_all(self) -> None:
+        """See to it that whatever was started still runs.
+
+        Raises:
+            SurpriseError: something does not.
+        """
+        for process in self._started:
+            if process.poll() is not None:
+                message = f"ended by itself: {process.args!s}"
+                raise SurpriseError(message)
+
     def close(self) -> None:
         """End whatever was started."""
         for process in list(self._started):

@@ -8,8 +8,12 @@ import json
 import textwrap
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from demo.stage import Stage, SurpriseError, free_ports
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 WITNESSES = ("w1.example/a", "w2.example/b")
 MONITOR = "m1.example/m"
@@ -29,6 +33,7 @@ class Watchers:
         self.log = log
         *self.ports, self.monitor_port = free_ports(len(WITNESSES) + 1)
         self._vkeys: list[str] = []
+        self._running: list[Popen[bytes]] = []
 
     def witnesses(self) -> None:
         """Two who cosign only what extends what they saw."""
@@ -41,7 +46,8 @@ class Watchers:
             self._vkeys.append(made.split()[0])
             run(f"pcrlog-monitor witness add w{number} {vkey}")
             listen = f"--listen 127.0.0.1:{port}"
-            self.stage.start(f"pcrlog-monitor witness run w{number} {listen}", port)
+            words = f"pcrlog-monitor witness run w{number} {listen}"
+            self._running.append(self.stage.start(words, port))
 
     def monitor(self, product: str, expected: list[str]) -> None:
         """One who reads everything; it knows which builds are the provider's."""
@@ -72,7 +78,13 @@ class Watchers:
 
     def start_monitor(self) -> None:
         """Let it watch."""
-        self.stage.start("pcrlog-monitor run --config monitor.toml", self.monitor_port)
+        words = "pcrlog-monitor run --config monitor.toml"
+        self._running.append(self.stage.start(words, self.monitor_port))
+
+    def end(self) -> None:
+        """Let them all go: without them nothing is published any more."""
+        while self._running:
+            self.stage.stop(self._running.pop())
 
     # --- what it says ----------------------------------------------------------------
 

@@ -37,7 +37,7 @@ _PASSED_ON = re.compile(
 )
 _LISTED = re.compile(r"^export \{([^}]*)\};\n", re.MULTILINE)
 _DECLARED = re.compile(
-    r"^export (?=(?:async function|function\*?|class|const) (\w+))", re.MULTILINE
+    r"^export (?=(?:(?:async )?function\*?|class|const) (\w+))", re.MULTILINE
 )
 _LEFT_OVER = re.compile(
     r"^(?:import|export)\b.*|^.*\bimport(?:\(|\.meta).*", re.MULTILINE

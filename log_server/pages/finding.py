@@ -36,7 +36,13 @@ LONGEST = 20_000
 """Characters of a question: room for a whole output of a build."""
 _RESULTS, _SEEN = 50, 2000
 _ECHOED = 200
-_PCR0 = re.compile(r"(?i)PCR0\"?\s*[:=]\s*\"?(?:sha384:)?([0-9a-f]{96})(?![0-9a-f])")
+_NAMED = tuple(
+    re.compile(
+        rf"(?i){name}\"?\s*[:=]\s*\"?(?:sha(?:384|256):)?([0-9a-f]{{{digits}}})\b"
+    )
+    for name, digits in (("PCR0", 96), ("MR_?ENCLAVE", 64), ("PCR4", 96))
+)
+"""What a build is known by, in what tools print; an instance's boot by its PCR4."""
 _DIGEST = re.compile(
     r"(?i)(?:(?:PCR0=|digest=|commit=)?(?:sha384|sha256|gitCommit):)?([0-9a-f]{40,128})"
 )
@@ -110,7 +116,8 @@ def _measurement(_reading: Reading, question: str) -> Found | None:
 
 
 def _digest(reading: Reading, question: str) -> Found | None:
-    match = _PCR0.search(question) or _DIGEST.fullmatch(question)
+    named = (one.search(question) for one in _NAMED)
+    match = next(filter(None, named), None) or _DIGEST.fullmatch(question)
     if match is None:
         return None
     digest = match[1].lower()

@@ -8,7 +8,7 @@ Which auditors have spoken about a measurement is not in the index, whose keys n
 their speaker: it is found by the words of plain search, for which nothing vouches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -42,9 +42,10 @@ class Judged(Struct, frozen=True):
     """A measurement of a product: its links, and all that was said about it.
 
     `reach`: the largest N of which links 2 to N all stand or are confirmed, else 0.
-    `against`: what speaks against it, in words. `said`: ascending; `void`: of which
-    entries the key was compromised, or lost its standing. `unread`: there is more than
-    a page may read, and nothing is said.
+    `against`: what speaks against it or against a part of it, in words; so no link of
+    what has none is `against`. `said`: ascending; `void`: of which entries the key was
+    compromised, or lost its standing. `unread`: there is more than a page may read, and
+    nothing is said.
     """
 
     links: tuple[Link, ...]
@@ -101,18 +102,27 @@ def _judge(reading: Reading, entry: Entry, release: Release, now: int) -> Judged
     judge = Judge(authority, _ALL, now, now)
     evaluation = Evaluation(judge, rules, incomplete=False)
     chain = evaluation.chain(subject, rules, entry.statement.registers)
-    links = links_of(chain, release, shown(chain))
+    parts = shown(chain)
+    links = links_of(chain, release, parts)
     said = {one.index: one for one in _about(subject)}
     return Judged(
         links,
         reach_of(links),
-        chain.against,
+        chain.against or _against_a_part(links),
         tuple(said[index] for index in sorted(said)),
         tuple(chain.releases.conflicts),
-        shown(chain),
+        parts,
         auditors,
         frozenset(one.index for one in said.values() if authority.is_void(one)),
     )
+
+
+def _against_a_part(links: Iterable[Link]) -> str:
+    """What speaks against a part: whoever runs the whole runs it, too."""
+    for link in links:
+        if link.state == "against":
+            return f"a part of it does not stand: {link.words.removesuffix('.')}"
+    return ""
 
 
 def _auditors(reading: Reading, release: Release, registers: Registers) -> set[str]:

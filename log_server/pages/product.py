@@ -61,8 +61,8 @@ def page(desk: Desk, reading: Reading, product: str, before: int | None) -> Resp
         more=more,
         first=before is None,
         now=desk.now(),
-        command="pcrlog verify attestation.cbor --policy policy.toml --product"
-        f" {product}",
+        command="pcrlog verify --attestation attestation.cbor --nonce NONCE"
+        f" --policy policy.toml --product {product}",
     )
 
 

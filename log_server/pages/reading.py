@@ -135,6 +135,10 @@ class Reading:
         found, complete = self.snapshot.search(word.lower(), most, seen)
         return [self.entry(index) for index in found], complete
 
+    def places(self, word: str, seen: int) -> tuple[list[int], bool]:
+        """Where `words` would find entries, without reading one."""
+        return self.snapshot.search(word.lower(), seen, seen)
+
     def has_word(self, word: str) -> bool:
         """Whether plain search finds anything under a word that begins so."""
         return bool(self.snapshot.search(word.lower(), 1, 1)[0])

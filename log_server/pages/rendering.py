@@ -81,7 +81,8 @@ class Renderer:
         """A page for people."""
         root = root_of(request.path)
         template = self._environment.get_template(f"{name}.html")
-        body = template.render(root=root, to=linker(root), page=name, **context)
+        own = {"root": root, "to": linker(root), "page": name, "path": request.path}
+        body = template.render(own | context)
         headers = {"Content-Security-Policy": self._policy, "Cache-Control": NO_CACHE}
         return _compressed(body.encode(), status, headers, HTML)
 

@@ -31,6 +31,14 @@ from tests.support import browser as browsers
 from tests.support.browser import Browser
 from tests.support.lies import LIES, Lie, honest, named
 from tests.support.log_simulator import LogSimulator
+from tests.support.machines import (
+    ENCLAVE,
+    NUMBERS,
+    SGX,
+    SGX_RULES,
+    collateral,
+    quote,
+)
 from tests.support.memory_log import START, MemoryLog
 from tests.support.scene import (
     LAB,
@@ -57,6 +65,7 @@ SHOWN = (
     "verify-proven-light",
     "verify-refuted-dark",
     "verify-proven-phone",
+    "verify-proven-paper",
 )
 """In the documentation."""
 VERDICTS = {0: "verified", 3: "unchecked", 4: "refuted"}
@@ -186,6 +195,31 @@ def test_a_report_goes_when_what_it_is_about_is_changed(
     assert person.browser.text("#report .verdict.verified") is None
 
 
+def test_what_cannot_be_read_is_said_and_nothing_older_is_taken_for_it(
+    person: Person, scene: Scene
+) -> None:
+    scene.release()
+    folder = person.folder / "a-folder"
+    folder.mkdir()
+    assert person.verify(scene.policy_text(), wanted(scene)) == "verified"
+    person.browser.drop(folder)
+    assert "A-folder could not be read: expected a file" in person.verdict()
+    assert person.browser.text("#report") is None
+    for what, lacking in (
+        ("bundle", "Give a bundle (step 3), or let the log be asked."),
+        ("policy", "Give your policy first (step 2)."),
+        ("document", "Give a document first (step 1)."),
+    ):
+        person.browser.give({f"#{what}-file": folder})
+        person.browser.click("#check")
+        assert "a-folder could not be read" in (
+            person.browser.text(f"#{what}-given .wrong") or ""
+        )
+        assert person.verdict() == lacking
+    assert person.browser.asked() == [person.page]
+    assert person.browser.wrong() == []
+
+
 def test_a_product_of_a_providers_table_is_named(person: Person, scene: Scene) -> None:
     scene.release()
     rules = {"platforms": ["aws-nitro"]}
@@ -269,6 +303,33 @@ def test_genuine_documents_of_aws_and_other_peoples_bad_ones(
     if verdict == "verified":
         told = person.browser.text("#report .moment") or ""
         assert "That says nothing of what answers now." in told
+
+
+# --- a machine whose documents name no time -------------------------------------------
+
+
+def test_a_quote_is_verified_with_the_collateral_that_was_dropped(
+    person: Person, scene: Scene
+) -> None:
+    scene.release(image=ENCLAVE, platform=SGX, numbers=NUMBERS)
+    scene.seal()
+    policy = scene.policy_text(
+        platforms={SGX: SGX_RULES}, product={"platforms": [SGX], "auditors": []}
+    )
+    bundle = scene.log.bundle(PRODUCT, ENCLAVE, platform=SGX).encode()
+    sent = NONCE.ljust(32, b"\0")
+    given: dict[str, Any] = {"data": quote(), "nonce": sent}
+    assert person.verify(policy, bundle, **given) == "unchecked"
+    assert person.status("document.collateral") == "unchecked"
+    person.browser.drop(person.file("collateral.json", collateral(person.now)))
+    assert "collateral.json" in (person.browser.text("#collateral-given") or "")
+    person.browser.click("#check")
+    assert person.verdict() == "verified"
+    assert person.status("document.collateral") == "pass"
+    told = person.browser.text("#report .moment") or ""
+    assert "Such an enclave answered. Its document does not say when." in told
+    assert person.browser.asked() == [person.page]
+    assert person.browser.wrong() == []
 
 
 # --- a log that lies ------------------------------------------------------------------
@@ -508,7 +569,7 @@ def test_the_served_page_is_the_file_and_asks_its_own_log_alone(
 # --- what it looks like ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("view", ["light", "dark", "phone"])
+@pytest.mark.parametrize("view", ["light", "dark", "phone", "paper"])
 def test_nothing_is_wrong_with_it_in_any_view(
     person: Person, scene: Scene, view: str
 ) -> None:
@@ -526,6 +587,11 @@ def test_nothing_is_wrong_with_it_in_any_view(
     person.verify(scene.policy_text(), wanted(scene), view=view)
     person.browser.picture(person.folder / f"verify-refuted-{view}.png", "#report")
     assert person.browser.wrong() == []
+    if view == "paper":
+        assert person.browser.text("#report .verdict") is not None
+        assert person.browser.text("#report details dl") is not None
+        for what in ("header", "#form", "#about", "#report .actions"):
+            assert person.browser.text(what) is None
     if WRITE:
         PICTURES.mkdir(exist_ok=True)
         for name in SHOWN:

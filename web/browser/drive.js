@@ -3,7 +3,7 @@
  * between two steps (tests/support/browser.py).
  *
  *     {"do": "open", "url": "...", "view": "light", "now": 1795417200}
- *     {"do": "give", "files": {"#policy-file": "/tmp/policy.toml"}}
+ *     {"do": "give", "files": {"#policy-file": "/tmp/policy.toml"}}     or a folder
  *     {"do": "fill", "fields": {"#nonce": "00ff"}}
  *     {"do": "click", "what": "#check"}          and wait until nothing is busy
  *     {"do": "text", "what": "#report"}          null: it is not there, or not shown
@@ -17,7 +17,7 @@
  */
 
 import { createRequire } from "node:module";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -35,6 +35,8 @@ const context = await chromium.launchPersistentContext(folder, {
 context.setDefaultTimeout(PATIENCE);
 let page = context.pages()[0] ?? (await context.newPage());
 let [wrong, asked] = [[], []];
+/** How a picture is to be taken, if otherwise than on a screen; people use a screen. */
+let media = null;
 
 function watch() {
   page.on("request", (request) => {
@@ -52,6 +54,29 @@ function watch() {
   });
 }
 
+async function isFolder(path) {
+  return (await stat(path)).isDirectory();
+}
+
+/** As the debugger does it: no script can make a file that is a folder. */
+async function giveFolder(what, path) {
+  const session = await context.newCDPSession(page);
+  const { root } = await session.send("DOM.getDocument");
+  const place = { nodeId: root.nodeId, selector: what };
+  const { nodeId } = await session.send("DOM.querySelector", place);
+  await session.send("DOM.setFileInputFiles", { files: [path], nodeId });
+  await session.detach();
+}
+
+async function dropFolder(path) {
+  const session = await context.newCDPSession(page);
+  const data = { items: [], files: [path], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) {
+    await session.send("Input.dispatchDragEvent", { type, x: 9, y: 9, data });
+  }
+  await session.detach();
+}
+
 const steps = {
   async open({ url, view = "light", now }) {
     await page.close();
@@ -59,6 +84,7 @@ const steps = {
     [wrong, asked] = [[], []];
     watch();
     const { colorScheme, viewport } = VIEWS[view];
+    media = VIEWS[view].media ?? null;
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize(viewport);
     if (now !== undefined) await page.clock.setFixedTime(now * 1000);
@@ -67,10 +93,16 @@ const steps = {
   },
   async give({ files }) {
     for (const [what, path] of Object.entries(files)) {
-      await page.setInputFiles(what, path);
+      if (await isFolder(path)) await giveFolder(what, path);
+      else await page.setInputFiles(what, path);
     }
   },
   async drop({ paths }) {
+    if (paths.length === 1 && (await isFolder(paths[0]))) await dropFolder(paths[0]);
+    else await this.dropFiles(paths);
+    await page.waitForSelector("form:not([aria-busy])");
+  },
+  async dropFiles(paths) {
     const files = await Promise.all(
       paths.map(async (path) => [path.split("/").at(-1), [...(await readFile(path))]]),
     );
@@ -82,7 +114,6 @@ const steps = {
       const event = { bubbles: true, cancelable: true, dataTransfer: dropped };
       document.body.dispatchEvent(new DragEvent("drop", event));
     }, files);
-    await page.waitForSelector("form:not([aria-busy])");
   },
   async fill({ fields }) {
     for (const [what, text] of Object.entries(fields)) await page.fill(what, text);
@@ -118,7 +149,9 @@ const steps = {
     ]);
     return (await readFile(await download.path())).toString("base64");
   },
+  /** What comes after a picture on paper is asked of the paper. */
   async picture({ path, what }) {
+    await page.emulateMedia({ media });
     const clip = await page.evaluate(
       ([selector, most]) => {
         const box = document.querySelector(selector).getBoundingClientRect();

@@ -18,7 +18,10 @@ import { checkDocument } from "../verifier/verification/document.js";
 /** @import { Bytes } from "../verifier/encoding.js" */
 /** @import { Policy } from "../verifier/policy.js" */
 /** @import { Asker } from "./fetching.js" */
-/** @typedef {{ now: number, at?: number, nonce?: Bytes }} Asked when, and our nonce */
+/**
+ * When, our nonce, and what the maker publishes of the machine.
+ * @typedef {{ now: number, at?: number, nonce?: Bytes, collateral?: Bytes }} Asked
+ */
 /** @typedef {(level: number, index: bigint) => Promise<Bytes>} Node root of a subtree */
 
 /** Tree levels in a tile. */

@@ -7,9 +7,9 @@
 
 import { encodeText, encodeHex, formatTime } from "../verifier/encoding.js";
 import { PcrlogError, UsageError } from "../verifier/errors.js";
-import * as limits from "../verifier/limits.js";
 import { Policy } from "../verifier/policy.js";
 import { element, named } from "./elements.js";
+import { contentOf, startOf } from "./files.js";
 import { joined } from "./words.js";
 
 /** @import { Bytes } from "../verifier/encoding.js" */
@@ -18,12 +18,15 @@ import { joined } from "./words.js";
 const NONCE = 32;
 const ANY = "/*";
 const POLICY_NAME = /\.toml$/i;
+/** What the maker of a machine publishes of it: JSON, with its word on what is up to date. */
+const COLLATERAL = /^\s*\{[^]*"tcb_info"\s*:/;
 
 /** What was given so far. */
 export const given = {
   /** @type {Bytes | undefined} */ document: undefined,
   /** @type {Policy | undefined} */ policy: undefined,
   /** @type {Bytes | undefined} */ bundle: undefined,
+  /** @type {Bytes | undefined} */ collateral: undefined,
 };
 
 export const form = named("form", HTMLFormElement);
@@ -38,7 +41,7 @@ export const have = named("have", HTMLInputElement);
 
 /**
  * Say what was taken, or what was wrong with it.
- * @param {"document" | "policy" | "bundle"} what
+ * @param {"document" | "policy" | "bundle" | "collateral"} what
  * @param {string} words
  * @param {boolean} [wrong]
  */
@@ -85,6 +88,16 @@ function takeBundle(name, data) {
  * @param {string} name
  * @param {Bytes} data
  */
+function takeCollateral(name, data) {
+  given.collateral = data;
+  say("collateral", `${name}, ${data.length} bytes: the maker's collateral`);
+  changed();
+}
+
+/**
+ * @param {string} name
+ * @param {Bytes} data
+ */
 async function takePolicy(name, data) {
   try {
     const policy = await Policy.parse(data);
@@ -99,13 +112,17 @@ async function takePolicy(name, data) {
     );
     offerProduct();
   } catch (error) {
-    given.policy = undefined;
-    choose(product, []);
-    choose(logUrl, []);
-    offerProduct();
+    forgetPolicy();
     say("policy", messageOf(error), true);
   }
   changed();
+}
+
+function forgetPolicy() {
+  given.policy = undefined;
+  choose(product, []);
+  choose(logUrl, []);
+  offerProduct();
 }
 
 /**
@@ -161,15 +178,25 @@ function demands({ logs }, { links, auditors, lowestVersion, channel }) {
  * Whatever was dropped: each file says itself what it is. But a policy that is called
  * something else, a bundle say, may come from who is to be checked, and is not taken.
  * @param {Iterable<File>} files
+ * @throws {UsageError} some could not be read; the others are taken
  */
 export async function takeAny(files) {
+  const unread = [];
   for (const file of files) {
-    const data = await contentOf(file);
-    const start = decodeLoosely(data);
+    let data;
+    try {
+      data = await contentOf(file);
+    } catch (error) {
+      unread.push(messageOf(error));
+      continue;
+    }
+    const start = startOf(data);
     if (start.startsWith('{"answers"')) takeBundle(file.name, data);
+    else if (COLLATERAL.test(start)) takeCollateral(file.name, data);
     else if (start.includes("pcrlog-policy/v1")) await takeDropped(file.name, data);
     else takeDocument(file.name, data);
   }
+  if (unread.length > 0) throw new UsageError(unread.join("; "));
 }
 
 /**
@@ -180,20 +207,6 @@ async function takeDropped(name, data) {
   if (POLICY_NAME.test(name)) return takePolicy(name, data);
   const words = `${name} holds a policy: if it is yours, choose it here or call it .toml`;
   say("policy", words, true);
-}
-
-/**
- * @param {File} file
- * @returns {Promise<Bytes>}
- */
-async function contentOf(file) {
-  // The verifier says what is too long; this only keeps a film out of memory.
-  return new Uint8Array(await file.slice(0, limits.BUNDLE + 1).arrayBuffer());
-}
-
-/** @param {Bytes} data */
-function decodeLoosely(data) {
-  return new TextDecoder().decode(data.subarray(0, limits.POLICY));
 }
 
 /**
@@ -251,9 +264,9 @@ export function newNonce() {
 
 /** Listen to the fields that take something. */
 export function listenToAll() {
-  listen("document-file", takeDocument);
-  listen("policy-file", takePolicy);
-  listen("bundle-file", takeBundle);
+  listen("document", takeDocument);
+  listen("policy", takePolicy);
+  listen("bundle", takeBundle);
   pasted.addEventListener("input", dropDocument);
   product.addEventListener("change", offerProduct);
   logUrl.addEventListener("change", offerProduct);
@@ -264,14 +277,33 @@ export function listenToAll() {
 }
 
 /**
- * @param {string} id
+ * @param {"document" | "policy" | "bundle"} what
  * @param {(name: string, data: Bytes) => unknown} take
  */
-function listen(id, take) {
-  const input = named(id, HTMLInputElement);
+function listen(what, take) {
+  const input = named(`${what}-file`, HTMLInputElement);
   input.addEventListener("change", async () => {
     const [file] = input.files ?? [];
-    if (file !== undefined) await take(file.name, await contentOf(file));
+    try {
+      if (file !== undefined) await take(file.name, await contentOf(file));
+    } catch (error) {
+      refuse(what, messageOf(error));
+    }
     input.value = ""; // the same file may be given again
   });
+}
+
+/**
+ * Whoever chose another file does not want what was there before.
+ * @param {"document" | "policy" | "bundle"} what
+ * @param {string} words
+ */
+function refuse(what, words) {
+  given[what] = undefined;
+  if (what === "document") pasted.value = "";
+  if (what === "policy") forgetPolicy();
+  // Whoever has chosen a bundle does not want the log to be asked.
+  if (what === "bundle") have.checked = true;
+  say(what, words, true);
+  changed();
 }

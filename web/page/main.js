@@ -68,6 +68,7 @@ async function check() {
     now: now(),
     ...(then !== undefined && { at: then }),
     ...(sent && { nonce: sent }),
+    ...(given.collateral && { collateral: given.collateral }),
   };
   const opened = await openDocument(data, policy, name, asked);
   const { bundle, trouble } = await answersFor(opened, policy, name);
@@ -92,7 +93,8 @@ async function check() {
   show(
     drawReport(report, {
       now: asked.now,
-      signed: opened && Math.floor(opened.time / 1000),
+      opened: opened !== undefined,
+      signed: opened?.time ?? undefined,
       asked: [...asker.asked],
       refusal: trouble || refusalOf(recalled),
       memory,

@@ -13,7 +13,9 @@ import { ADVICE, VERDICTS, ago, capital, sentence } from "./words.js";
  * What a page knows that a report does not.
  * @typedef {object} Run
  * @property {number} now unix seconds, by the browser's clock
- * @property {number | undefined} signed unix seconds at which the enclave answered
+ * @property {boolean} opened whether the document is genuine
+ * @property {number | undefined} signed unix milliseconds at which the enclave answered, if
+ *   its document names a time
  * @property {string[]} asked whom the page asked, in order
  * @property {string} refusal why the page itself does not take the answer; "" if it does
  * @property {string} memory what became of the checkpoint
@@ -74,13 +76,12 @@ function verdict({ headline, product, verdict: word }, { refusal }) {
  * @param {Report} report
  * @param {Run} run
  */
-function moment(report, { signed }) {
-  if (signed === undefined) {
+function moment(report, { opened, signed }) {
+  if (!opened) {
     const words = "No genuine enclave answered: nothing of the document is used.";
     return element("p", { class: "card mild moment" }, words);
   }
-  const [day, time] = formatTime(signed).slice(0, 16).split("T");
-  const lead = `answered at ${time} UTC on ${day}.`;
+  const lead = answered(signed);
   if (report.archived) {
     const words = " That says nothing of what answers now.";
     const such = element("b", {}, `Such an enclave ${lead}`);
@@ -98,6 +99,15 @@ function moment(report, { signed }) {
     element("code", {}, "pcrlog verify --url"),
     ", or encrypt to the key that the document carries.",
   );
+}
+
+/** @param {number | undefined} signed unix milliseconds */
+function answered(signed) {
+  if (signed === undefined) return "answered. Its document does not say when.";
+  const [day, time] = formatTime(Math.floor(signed / 1000))
+    .slice(0, 16)
+    .split("T");
+  return `answered at ${time} UTC on ${day}.`;
 }
 
 /**

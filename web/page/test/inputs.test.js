@@ -83,3 +83,32 @@ test("a policy is taken from a drop only if it is called one", async () => {
   await takeAny([file("policy.toml", policy)]);
   assert.equal(given.policy, undefined, "it lacks everything");
 });
+
+test("what cannot be read is said, and the rest of a drop is taken", async () => {
+  const gone = new DOMException("no such file", "NotFoundError");
+  const policy = 'format = "pcrlog-policy/v1"\n';
+  given.document = undefined;
+  await assert.rejects(
+    takeAny([
+      file("a-folder", "", Promise.reject(gone)),
+      file("document", "abc"),
+      file("policy.toml", policy, Promise.reject(gone)),
+    ]),
+    /a-folder could not be read: expected a file.*policy.toml could not be read/,
+  );
+  const taken = /** @type {typeof given} */ (given);
+  assert.equal(taken.document?.length, 3);
+});
+
+test("collateral is told from a bundle and from a document", async () => {
+  given.document = given.bundle = undefined;
+  await takeAny([file("any", '{\n "tcb_info_signature": "00",\n "tcb_info": "{}"}')]);
+  const taken = /** @type {typeof given} */ (given);
+  assert.equal(taken.collateral?.length, 49);
+  assert.deepEqual([taken.document, taken.bundle], [undefined, undefined]);
+});
+
+test("a mistake of ours is not taken for a file that cannot be read", async () => {
+  const late = Promise.reject(new TypeError("ours"));
+  await assert.rejects(takeAny([file("document", "", late)]), TypeError);
+});

@@ -89,7 +89,6 @@ def hostile(log: Log, acme: Party) -> Flask:
             product=f"{long_name}/{'b' * 63}",
             variant="z" * 16,
             image={"sha256": "e" * 64, "size": 2**53 - 1, "uri": worst},
-            numbers={"N" * 32: 2**53 - 1},
         )
     )
     log.accept(acme.revocation(reference=Document(worst, "f" * 64)))
@@ -129,7 +128,12 @@ def test_a_template_escapes_whatever_it_is_given(value: str) -> None:
             as_text=True
         )
         feed = renderer.feed(
-            path=("product", value), title=value, entries=(), sealed={}, updated=0
+            path=("product", value),
+            title=value,
+            about=value,
+            entries=(),
+            sealed={},
+            updated=0,
         ).get_data(as_text=True)
         badge = {"words": value, "x": 0, "width": 1, "text_width": 1, "fill": value}
         picture = renderer.picture("badge", 1, parts=(badge, badge), product=value)

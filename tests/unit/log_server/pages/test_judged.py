@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from log_server.databases import log_database
+from log_server.pages.badge import fill_of
 from log_server.pages.judged import Judged, judge
 from log_server.pages.reading import Reading
 from log_server.store import Store
@@ -44,7 +45,9 @@ def states(found: Judged) -> str:
     return "".join(link.state[0] for link in found.links[1:7])
 
 
-def review(lab: Party, result: str = "pass", **more: object) -> bytes:
+def review(
+    lab: Party, result: str = "pass", commit: str = COMMIT, **more: object
+) -> bytes:
     predicate = Audit(
         log=ORIGIN,
         issuer=lab.name,
@@ -56,7 +59,7 @@ def review(lab: Party, result: str = "pass", **more: object) -> bytes:
         performed=ISSUED,
         **more,  # type: ignore[arg-type] # as above
     )
-    return lab.sign(predicate, {"commit": f"gitCommit:{COMMIT}"})
+    return lab.sign(predicate, {"commit": f"gitCommit:{commit}"})
 
 
 def test_a_bare_release_stands_and_nobody_says_more(log: Log, acme: Party) -> None:
@@ -279,3 +282,37 @@ def test_a_review_of_what_an_auditor_rebuilt_counts_too(
 
 def found_platforms(found: Judged) -> set[str]:
     return {getattr(one.predicate, "platform", "") for one in found.said}
+
+
+def test_a_part_that_no_longer_stands_speaks_against_the_whole(
+    log: Log, acme: Party, lab: Party
+) -> None:
+    """Links 2 to 4 are said for all that: they would make a badge that looks well."""
+    base = log.enrol("base.example", "provider")
+    parts = (Component("base.example/proxy", "e" * 64),)
+    listed = sha256(encode_json(parts)).hex()
+    members: dict[str, Any] = {
+        "platform": "artifact",
+        "identity": (("digest",),),
+        "subject": {"digest": f"sha256:{'e' * 64}"},
+    }
+    index = log.accept(acme.release(source=SOURCE, build=BUILD, components=parts))
+    log.accept(lab.reproduction(components=listed))
+    log.accept(review(lab))
+    log.accept(
+        base.release(
+            product="base.example/proxy", source=SOURCE, build=BUILD, **members
+        )
+    )
+    before = judged(log, index)
+    assert (before.reach, before.against) == (4, "")
+    assert before.state == "said to link 4 of 7"
+    log.accept(base.revocation(**members))
+    found = judged(log, index)
+    assert states(found)[:5] == "sccaa"
+    assert found.reach == 4
+    assert found.state == "spoken against"
+    assert fill_of(found) == fill_of(msgspec.structs.replace(found, reach=0))
+    assert fill_of(found) != fill_of(before)
+    assert "a part of it does not stand: base.example/proxy 1.0.0" in found.against
+    assert "revoked by base.example" in found.against
