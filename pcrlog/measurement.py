@@ -70,6 +70,8 @@ class Platform(Struct, frozen=True):
     released: bool = True
     attests: bool = False
     """Whether there are attestation documents of it (pcrlog.attestation)."""
+    begins: tuple[bytes, ...] = ()
+    """The first bytes of its documents, which no text begins with."""
     blank: tuple[str, ...] | None = None
     """Registers that, all of them blank, mean that nothing was measured; by default
     those required."""
@@ -103,6 +105,9 @@ _INTEL = Ground(
     alone=False,
 )
 
+_COSE = (b"\x84", b"\x9f", b"\xd2")
+"""A CBOR array of four, one of indefinite length, tag 18."""
+
 PLATFORMS: Mapping[str, Platform] = {
     platform.name: platform
     for platform in (
@@ -114,6 +119,7 @@ PLATFORMS: Mapping[str, Platform] = {
             r"PCR(?:[0-35-9]|[12][0-9]|3[01])",
             {"sha384": (96,)},
             attests=True,
+            begins=_COSE,
             ground=_AWS,
         ),
         Platform(
@@ -125,6 +131,7 @@ PLATFORMS: Mapping[str, Platform] = {
             r"PCR(?:[2-7]|12)",
             {"sha384": (96,)},
             attests=True,
+            begins=_COSE,
             # PCR12 is zero where nothing was added to the image's command line.
             blank=("PCR4",),
             ground=_AWS,
@@ -136,6 +143,13 @@ PLATFORMS: Mapping[str, Platform] = {
             r"MRENCLAVE|MRSIGNER",
             {"sha256": (64,)},
             attests=True,
+            # A quote, and the headers that Open Enclave writes before one.
+            begins=(
+                b"\x03\0\x02\0",
+                b"\x01\0\0\0\x02\0\0\0",
+                b"\x02\0\0\0\xa3\xa2\x1e\x87",
+                b"\x03\0\0\0\xa3\xa2\x1e\x87",
+            ),
             dated=False,
             numbers=("ISVPRODID", "ISVSVN"),
             checks=(

@@ -38,13 +38,7 @@ from pcrlog.measurement import PLATFORMS
 
 _TEXT = 3 * limits.ATTESTATION
 """The longest document in hex, with line ends at every second digit even."""
-_FIRST = (
-    # A CBOR array of four, one of indefinite length, tag 18: the platforms of AWS.
-    *(b"\x84", b"\x9f", b"\xd2"),
-    # A quote, and the headers that Open Enclave writes before one.
-    *(b"\x03\0\x02\0", b"\x01\0\0\0\x02\0\0\0"),
-    *(b"\x02\0\0\0\xa3\xa2\x1e\x87", b"\x03\0\0\0\xa3\xa2\x1e\x87"),
-)
+_FIRST = tuple(first for known in PLATFORMS.values() for first in known.begins)
 _FIRST_IN_HEX = tuple(first.hex() for first in _FIRST)
 _UNKNOWN = "expected an attestation document: its bytes, or these in base64 or hex"
 
