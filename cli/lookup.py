@@ -86,7 +86,9 @@ def identify_command(session: Session, options: _Identify) -> None:
     age, and not what speaks against the releases that are found.
     """
     raw = files.read(options.document, 2 * limits.ATTESTATION + limits.SPKI)
-    document = _genuine(raw, options.policy, session.now)
+    document, unmade = _genuine(raw, options.policy, session.now)
+    for one in unmade:
+        session.output.remark(f"not checked: {one.check}: {one.found}")
     identity = PLATFORMS[document.platform].identity
     [measurement, *_] = spell(identity, document.registers)
     if document.debug:
@@ -109,12 +111,14 @@ def _key(options: _Lookup) -> str:
         raise UsageError(str(error)) from error
 
 
-def _genuine(raw: bytes, policy_file: str | None, now: int) -> attestation.Document:
+def _genuine(
+    raw: bytes, policy_file: str | None, now: int
+) -> tuple[attestation.Document, list[attestation.Outcome]]:
     data = attestation.decode_input(raw)
     platform, _ = attestation.recognise(data)
     policy = None if policy_file is None else load_policy(policy_file)
     trust = trust_of(platform.name, policy, now, None)
-    return attestation.genuine(platform.name, data, trust)[0]
+    return attestation.genuine(platform.name, data, trust)
 
 
 def _show(session: Session, options: LogOptions, key: str) -> None:

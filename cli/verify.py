@@ -278,7 +278,14 @@ def _collateral(
 
     asked = given.asked(session.now)
     state = State(session.state_directory)
-    source = Source(state.recall_collateral, state.remember_collateral)
+
+    def remember(name: str, data: bytes) -> None:
+        try:
+            state.remember_collateral(name, data)
+        except UsageError as error:  # It is good nevertheless, if only for now.
+            session.output.remark(str(error))
+
+    source = Source(state.recall_collateral, remember)
     try:
         with session.output.progress("asking for collateral"):
             return source(given.document, policy, product, asked)

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from fuzz import machines
 from fuzz.targets import SIMULATOR, TARGETS, TIME
 from pcrlog import policy, policy_update, request, tiles
 from pcrlog.attestation import cbor, cose
@@ -90,6 +91,16 @@ def _attestation() -> dict[str, Seeds]:
             "base64": encode_base64(document).encode(),
         },
         "payload": {"payload": payload},
+        "quote": {"quote": machines.QUOTE, "after": machines.QUOTE + b"claims"},
+        "collateral": {"collateral": machines.COLLATERAL},
+        "builds": {
+            "nitro-tpm": b'{"Measurements":{"HashAlgorithm":"SHA384","PCR4":"%s",'
+            b'"PCR12":"%s"}}' % (b"04" * 48, b"00" * 48),
+            "gramine": b'{"mr_enclave":"%s","mr_signer":"%s","isv_prod_id":1,'
+            b'"isv_svn":2,"debug_enclave":false}' % (b"e1" * 32, b"51" * 32),
+            "oesign": b"mrenclave=%s\nmrsigner=%s\nproduct_id=1\nsecurity_version=2\n"
+            b"debug=0\n" % (b"e1" * 32, b"51" * 32),
+        },
         "certificate": {
             "leaf": leaf,
             "ca": SIMULATOR.chain(TIME)[1],

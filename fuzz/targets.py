@@ -19,6 +19,7 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 
+from fuzz import machines
 from pcrlog import evidence, statement, tiles, trie
 from pcrlog.attestation import cbor, chain, cose, decode_input, platform
 from pcrlog.attestation.simulator import Simulator
@@ -377,7 +378,7 @@ def fuzz_base64(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     name.removeprefix("fuzz_").replace("_", "-"): function
-    for name, function in sorted(globals().items())
+    for name, function in sorted({**globals(), **vars(machines)}.items())
     if name.startswith("fuzz_")
 }
 

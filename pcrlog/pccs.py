@@ -13,7 +13,8 @@ answers can withhold what is new, until what is old is out of date, and no more.
 
 `Cached` remembers a file for each kind of machine, and asks again when its newest
 statement is a day old. Only what was verified is remembered, so that one bad answer
-spoils nothing later. pcrlog opens no files: where it is kept, the caller says.
+spoils nothing later; and it gives way to nothing older. pcrlog opens no files: where it
+is kept, the caller says.
 """
 
 import ipaddress
@@ -207,11 +208,12 @@ class Cached:
             if kept is None or holds is None:
                 raise
             return kept
-        if _verified(found, machine, trust) is not None:
-            self._store(what.name, found)
-        elif kept is not None and holds is not None:
+        better = _verified(found, machine, trust)
+        if kept is not None and holds is not None and _goes_back(better, holds):
             return kept
-        # Unverified, and not kept: verifying it again says what is wrong with it.
+        if better is not None:
+            self._store(what.name, found)
+        # If unverified, it is not kept: verifying it again says what is wrong with it.
         return found
 
 
@@ -220,10 +222,27 @@ def _verified(
 ) -> "VerifiedCollateral | None":
     try:
         found = collateral.parse(data).verify(machine, trust)
-        found.check_revocation(machine)
+        # Who signed the lists; what is in them counts against the machine, not them.
+        found.root_crl.verify(machine.root)
+        found.pck_crl.verify(machine.issuer)
     except (MalformedError, VerificationError, UncheckedError):
         return None
     return found
+
+
+def _goes_back(found: "VerifiedCollateral | None", kept: "VerifiedCollateral") -> bool:
+    """Whether something in it is older than what is kept, or all of it is of no use."""
+    if found is None:
+        return True
+    pairs = zip(_ages(found), _ages(kept), strict=True)
+    return any(new < old for new, old in pairs)
+
+
+def _ages(found: "VerifiedCollateral") -> tuple[int, ...]:
+    info, identity = found.tcb_info, found.qe_identity
+    lists = (found.pck_crl.begins, found.root_crl.begins)
+    numbers = (one.tcb_evaluation_data_number for one in (info, identity))
+    return (info.begins, identity.begins, *lists, *numbers)
 
 
 def _issued(found: "VerifiedCollateral") -> int:

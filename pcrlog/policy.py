@@ -26,7 +26,13 @@ from pcrlog.encoding import decode_base64, parse_time, sha256, shown
 from pcrlog.envelope import KeyId
 from pcrlog.errors import MalformedError, UncheckedError, UsageError
 from pcrlog.keys import PublicKey
-from pcrlog.measurement import PLATFORMS, parse_measurement
+from pcrlog.measurement import (
+    PLATFORMS,
+    check_registers,
+    parse_measurement,
+    registers_in,
+    spell,
+)
 from pcrlog.note import COSIGNATURE, ED25519, VerifierKey
 from pcrlog.predicates import NAME, SEGMENT, Name
 from pcrlog.semver import semver
@@ -331,7 +337,7 @@ def _build(raw: _Policy, digest: str) -> Policy:
     for name, product in raw.products.items():
         _check_product(name, product, raw)
     for measurement in raw.distrust.measurements:
-        parse_measurement(measurement)
+        _check_distrusted(measurement)
     return Policy(
         sha256=digest,
         version=raw.version,
@@ -346,6 +352,20 @@ def _build(raw: _Policy, digest: str) -> Policy:
         previous=raw.previous,
         successor=None if raw.successor is None else _build_successor(raw.successor),
     )
+
+
+def _check_distrusted(text: str) -> None:
+    """Any other spelling would match no document, and distrust nothing."""
+    name, measurement = parse_measurement(text)
+    known = PLATFORMS.get(name)
+    if known is None:
+        raise MalformedError(_unknown_platform(name))
+    registers = registers_in(measurement)
+    if measurement not in spell(known.identity, registers):
+        names = ",".join(f"{one}=…" for one in known.identity[0])
+        message = f"distrust: expected {name}/{names}, found {shown(text)}"
+        raise MalformedError(message)
+    check_registers(known, registers, required=())
 
 
 def _build_successor(raw: _Successor) -> Successor:

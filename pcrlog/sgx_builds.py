@@ -111,7 +111,11 @@ def of_gramine(told: Mapping[str, object]) -> Pairs:
 
 
 def _of_oesign(text: str) -> Pairs:
-    section = text.partition(_PROPERTIES)[2].partition("\n===")[0]
+    rest = text.partition(_PROPERTIES)[2]
+    if _PROPERTIES in rest:
+        message = "the properties of two enclaves: give one file for each"
+        raise MalformedError(message)
+    section = rest.partition("\n===")[0]
     told = _once(_rows(section, "="))
     _require(told, (*(_OF_OESIGN.keys() - {"mrsigner"}), "debug"))
     if told["debug"] != "0":

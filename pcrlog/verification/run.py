@@ -131,7 +131,7 @@ def _start(policy: Policy, product: str, *, archived: bool) -> Run:
     own = [check for name in rules.platforms for check in PLATFORMS[name].checks]
     demands = Demands(
         nonce=any(platform and platform.nonce_required for platform in platforms),
-        platforms_own=tuple(own),
+        platforms_own=tuple(dict.fromkeys(own)),
         channel=rules.channel == "required",
         witnesses=any(log.witnesses is not None for log in logs),
         index_monitors=any(log.index_monitors is not None for log in logs),

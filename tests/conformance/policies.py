@@ -23,6 +23,9 @@ WALLET = "acme.example/wallet"
 GONE = object()
 """In place of a member: it is left out."""
 KEYID = "d" * 64
+PCR4, PCR12 = f"PCR4=sha384:{'4' * 96}", f"PCR12=sha384:{'0' * 96}"
+INSTANCE = f"aws-nitrotpm/{PCR4},{PCR12}"
+ENCLAVE = f"intel-sgx/MRENCLAVE=sha256:{'e' * 64}"
 M = f"aws-nitro/PCR0=sha384:{'c' * 96}"
 TIME = "2030-01-01T00:00:00Z"
 
@@ -284,17 +287,32 @@ TOP = (
         {"archives-as-string": "true", "archives-as-number": 1},
     ),
     Rule(
-        "distrust has statements (sha256), keys (keyids), measurements (platform/M)",
+        "distrust has statements (sha256), keys (keyids), measurements (platform/M, as"
+        " an entry on a known platform has it)",
         "distrust",
         {
             "distrust-empty": {},
             "distrust-everything": {
                 "statements": [KEYID],
                 "keys": [KEYID],
-                "measurements": [M, "later/a=md:11,b=md:22"],
+                "measurements": [M, ENCLAVE, INSTANCE],
             },
         },
         {
+            "distrust-measurement-of-unknown-platform": {
+                "measurements": ["later/a=md:11,b=md:22"]
+            },
+            "distrust-measurement-in-another-order": {
+                "measurements": [f"aws-nitrotpm/{PCR12},{PCR4}"]
+            },
+            "distrust-measurement-of-part": {"measurements": [f"aws-nitrotpm/{PCR4}"]},
+            "distrust-measurement-of-more": {
+                "measurements": [f"{INSTANCE},PCR7=sha384:{'7' * 96}"]
+            },
+            "distrust-measurement-of-short-digest": {"measurements": [M[:-2]]},
+            "distrust-measurement-of-another-register": {
+                "measurements": [f"aws-nitro/PCR1=sha384:{'c' * 96}"]
+            },
             "distrust-unknown-member": {"names": ["acme.example"]},
             "distrust-statement-of-63-digits": {"statements": ["a" * 63]},
             "distrust-statement-in-upper-case": {"statements": ["A" * 64]},

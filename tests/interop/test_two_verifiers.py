@@ -10,6 +10,7 @@ ours, or how a proof is counted, puts a failure into words: `_OWN_WORDS`.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from random import Random
@@ -127,8 +128,11 @@ def _walk(one: Any, other: Any, path: str) -> Iterator[tuple[str, object, object
 
 
 def _plain(value: object) -> object:
-    """Each language quotes what it cites in its own way."""
-    return value.replace('"', "'") if isinstance(value, str) else value
+    """Each language quotes and escapes what it cites in its own way."""
+    if not isinstance(value, str):
+        return value
+    escaped = re.sub(r"\\x([0-9a-f]{2})", r"\\u00\1", value)
+    return escaped.replace('\\"', '"').replace('"', "'")
 
 
 def _excused(one: Any, other: Any) -> set[str]:

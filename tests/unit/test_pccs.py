@@ -294,7 +294,6 @@ def test_what_still_holds_is_used_where_a_service_has_nothing_better(
     [
         {"issued": NOW - 31 * DAY},
         {"tcb_info": {"fmspc": "00606A000000"}},
-        {"revoked": (SIMULATOR.serial("pck"),)},
     ],
 )
 def test_what_does_not_hold_is_handed_on_and_not_kept(
@@ -306,6 +305,42 @@ def test_what_does_not_hold_is_handed_on_and_not_kept(
     found = kept.get_at(service.url, NOW)
     assert collateral.parse(found) == collateral.parse(published(**bad))
     assert kept == {}
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"issued": NOW - 5 * DAY},
+        {"tcb_info": {"tcbEvaluationDataNumber": 16}},
+        {"qe_identity": {"tcbEvaluationDataNumber": 16}},
+    ],
+)
+def test_what_is_kept_gives_way_to_nothing_older(
+    service: Pccs, older: dict[str, Any]
+) -> None:
+    """The machine was up to date once; its firmware is not now."""
+    kept = Kept()
+    service.answers = answers_of(published(status="OutOfDate"))
+    first = kept.get_at(service.url, NOW)
+    later = NOW + DAY + 1
+    service.answers = answers_of(published(**{"issued": later, **older}))
+    assert kept.get_at(service.url, later) == first
+    assert kept == {NAME: first}
+    service.answers = answers_of(published(issued=later))
+    newest = kept.get_at(service.url, later)
+    assert json.loads(newest) == json.loads(published(issued=later))
+    assert kept == {NAME: newest}
+
+
+@pytest.mark.parametrize("name", ["revoked", "revoked_by_root"])
+def test_a_revocation_is_kept(service: Pccs, name: str) -> None:
+    kept = Kept()
+    serial = SIMULATOR.serial("pck" if name == "revoked" else "ca")
+    service.answers = answers_of(published(**{name: (serial,)}))
+    first = kept.get_at(service.url, NOW)
+    service.answers = answers_of(published(issued=NOW - DAY))
+    for later in (NOW + 1, NOW + 2 * DAY):
+        assert kept.get_at(service.url, later) == first
 
 
 @pytest.mark.parametrize("spoiled", [b"", b"{}", published(issued=NOW + DAY)])

@@ -20,6 +20,7 @@ import {
   VerificationError,
 } from "./errors.js";
 import * as limits from "./limits.js";
+import { PLATFORMS } from "./measurement.js";
 
 export { walk };
 
@@ -33,15 +34,8 @@ const KNOWN = [nitro.PLATFORM, nitrotpm.PLATFORM, sgx.PLATFORM];
 export const ATTESTING = Object.freeze(KNOWN.map(({ name }) => name));
 /** The longest document in hex, with line ends at every second digit even. */
 const TEXT = 3 * limits.ATTESTATION;
-const FIRST = [
-  // A CBOR array of four, one of indefinite length, tag 18: the platforms of AWS.
-  ...["84", "9f", "d2"],
-  // A quote, and the headers that Open Enclave writes before one.
-  ...["03000200", "0100000002000000"],
-  ...["02000000a3a21e87", "03000000a3a21e87"],
-];
-/** Bytes of the longest of them. */
-const FIRST_BYTES = 8;
+const FIRST = [...PLATFORMS.values()].flatMap(({ begins = [] }) => begins);
+const FIRST_BYTES = Math.max(...FIRST.map((digits) => digits.length / 2));
 const UNKNOWN =
   "expected an attestation document: its bytes, or these in base64 or hex";
 

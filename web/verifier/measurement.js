@@ -49,6 +49,8 @@ export const REGISTER = record({
  * @property {ReadonlyMap<string, readonly number[]>} digests algorithm to hex digits
  * @property {boolean} released whether releases can be made on it
  * @property {boolean} attests whether there are attestation documents of it
+ * @property {readonly string[]} [begins] the first bytes of its documents, in hex; no text
+ *   begins with them
  * @property {readonly string[]} [blank] registers that, all of them blank, mean that
  *   nothing was measured; by default those required
  * @property {readonly string[]} [checks] numbered checks that its documents have besides
@@ -56,6 +58,9 @@ export const REGISTER = record({
  * @property {Ground} [ground] what link 8 of such a document is; absent where there are
  *   none
  */
+
+/** A CBOR array of four, one of indefinite length, tag 18. */
+const COSE = ["84", "9f", "d2"];
 
 /** @type {Ground} */
 const AWS = {
@@ -79,6 +84,7 @@ const KNOWN = [
     digests: new Map([["sha384", [96]]]),
     released: true,
     attests: true,
+    begins: COSE,
     ground: AWS,
   },
   {
@@ -91,6 +97,7 @@ const KNOWN = [
     digests: new Map([["sha384", [96]]]),
     released: true,
     attests: true,
+    begins: COSE,
     // PCR12 is zero where nothing was added to the image's command line.
     blank: ["PCR4"],
     ground: AWS,
@@ -103,6 +110,8 @@ const KNOWN = [
     digests: new Map([["sha256", [64]]]),
     released: true,
     attests: true,
+    // A quote, and the headers that Open Enclave writes before one.
+    begins: ["03000200", "0100000002000000", "02000000a3a21e87", "03000000a3a21e87"],
     checks: [
       "document.qe-report",
       "document.collateral",

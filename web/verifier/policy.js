@@ -21,7 +21,13 @@ import {
 import { MalformedError, UncheckedError, UsageError } from "./errors.js";
 import { PublicKey } from "./keys.js";
 import * as limits from "./limits.js";
-import { PLATFORMS, parseMeasurement } from "./measurement.js";
+import {
+  PLATFORMS,
+  checkRegisters,
+  parseMeasurement,
+  registersIn,
+  spell,
+} from "./measurement.js";
 import { COSIGNATURE, ED25519, VerifierKey } from "./note.js";
 import { FILE } from "./policy-file.js";
 import { buildProduct, requirePlatform } from "./policy-product.js";
@@ -96,7 +102,7 @@ export class Policy {
    */
   constructor(digest, file, logs, products, next) {
     const { statements = [], keys = [], measurements = [] } = file.distrust ?? {};
-    measurements.forEach(parseMeasurement);
+    measurements.forEach(checkDistrusted);
     /** Of the file, in hex. */
     this.sha256 = digest;
     this.version = file.version;
@@ -323,4 +329,21 @@ function requireRoot(root) {
     if (!(error instanceof UsageError)) throw error;
     throw new MalformedError(error.message);
   }
+}
+
+/**
+ * Any other spelling would match no document, and distrust nothing.
+ * @param {string} given
+ */
+function checkDistrusted(given) {
+  const [name, measurement] = parseMeasurement(given);
+  const known = requirePlatform(name);
+  const registers = registersIn(measurement);
+  if (!spell(known.identity, registers).includes(measurement)) {
+    const names = known.identity[0].map((one) => `${one}=…`).join(",");
+    throw new MalformedError(
+      `distrust: expected ${name}/${names}, found ${shown(given)}`,
+    );
+  }
+  checkRegisters(known, registers, { complete: false });
 }

@@ -7,7 +7,7 @@
     user_data     all 64; or the first 32, if the others are zero: who puts one hash
                   there, as RA-TLS does, binds it as user data
     module_id     of the quoting enclave's machine: the QE's ID
-    debug         the flag DEBUG
+    debug         the flag DEBUG, or no flag MODE64BIT
 
 A quote names no time. What is unusual about it becomes a note; so does what stands
 before and after it, which is not signed.
@@ -81,6 +81,9 @@ def debug(report: Report) -> str:
     """Why the enclave's memory is open to its host; empty if it is not."""
     if report.flags & quote.DEBUG:
         return "its attributes have DEBUG: its host can read its memory, and write it"
+    if not report.flags & quote.MODE64:
+        # MRENCLAVE does not cover attributes: whoever signs anew sets them.
+        return "its attributes do not have MODE64BIT: its code is run as of 32 bits"
     return ""
 
 
@@ -103,8 +106,6 @@ def _notes_on_flags(flags: int) -> Iterator[str]:
     for flag, meaning in _FLAGS.items():
         if flags & flag:
             yield f"its attributes have {meaning}"
-    if not flags & quote.MODE64:
-        yield "its attributes do not have MODE64BIT: it runs in 32 bits"
     unknown = flags & ~(_USUAL | sum(_FLAGS))
     if unknown:
         yield f"its attributes have flags unknown to pcrlog: 0x{unknown:x}"

@@ -80,8 +80,10 @@ def read_chain(text: str, what: str) -> Chain:
     try:
         found = [certificates.read(der, P256) for der in pem.read(text)]
         for one in found:
-            # cryptography reads a name when it is first asked for.
+            # cryptography reads names and dates when they are first asked for. There is
+            # a year 0 in DER, and none in Python.
             one.subject.public_bytes()
+            _ = one.not_valid_before_utc, one.not_valid_after_utc
     except (MalformedError, ValueError, TypeError) as error:
         message = f"{what}: {error}"
         raise MalformedError(message) from error

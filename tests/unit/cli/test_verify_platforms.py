@@ -274,7 +274,8 @@ def test_a_platform_on_which_the_product_is_not_is_a_usage_error(
 
 def test_a_quote_is_called_what_was_released(here: Machines) -> None:
     ran = here.world.run("identify quote --policy policy.toml")
-    assert (ran.status, ran.err) == (0, "")
+    assert ran.status == 0
+    assert ran.err.count("not checked: document.") == 4
     assert f"release {PRODUCT} 1.4.2" in ran.out
     assert "VERIFIED" not in ran.out
     ran = here.world.run("identify instance --policy policy.toml")
@@ -340,6 +341,15 @@ def test_a_state_that_cannot_be_written_says_so(
     (tmp_path / "state").write_text("a file")
     with pytest.raises(UsageError, match="cannot remember"):
         State(str(tmp_path / "state")).remember_collateral("a.json", b"one")
+
+
+def test_what_cannot_be_kept_is_used_nevertheless(
+    here: Machines, service: Pccs
+) -> None:
+    (here.world.folder / "state").write_text("a file")
+    report = here.report(QUOTE)
+    assert report["exit"] == 0
+    assert "cannot remember" in report["remarks"]
 
 
 def test_an_enclave_of_aws_is_not_asked_about(here: Machines, service: Pccs) -> None:

@@ -393,6 +393,34 @@ def test_a_value_out_of_its_form_is_an_error(
 
 
 @pytest.mark.parametrize(
+    "measurement",
+    [
+        "aws-nitro/PCR0=sha384:00",
+        f"aws-nitro/PCR1=sha384:{'1a' * 47}01",
+        f"aws-nitro/PCR0=sha384:{'1a' * 47}02,PCR1=sha384:{'1a' * 47}02",
+        f"aws-nitro-enclaves/PCR0=sha384:{'1a' * 47}03",
+        f"aws-nitrotpm/PCR4=sha384:{'1a' * 47}04",
+        f"aws-nitrotpm/PCR12=sha384:{'00' * 48},PCR4=sha384:{'1a' * 47}05",
+        f"intel-sgx/MRSIGNER=sha256:{'1a' * 31}06",
+    ],
+)
+def test_distrust_of_what_no_document_can_be_is_an_error(
+    measurement: str, table: Table
+) -> None:
+    """It would distrust nothing, and nobody would be told."""
+    at(table, "distrust")["measurements"] = [measurement]
+    refused(table, match="aws-nitro|intel-sgx")
+
+
+def test_distrust_of_what_two_registers_identify_names_them_in_order(
+    table: Table,
+) -> None:
+    instance = f"aws-nitrotpm/PCR4=sha384:{'1a' * 48},PCR12=sha384:{'00' * 48}"
+    at(table, "distrust")["measurements"] = [instance]
+    assert parse(table).distrust.measurements == (instance,)
+
+
+@pytest.mark.parametrize(
     ("name", "taken"),
     [
         ("acme.example/wallet", True),

@@ -125,6 +125,11 @@ def test_what_oesign_prints_of_something_else_does_not_count() -> None:
     assert of_dump(text) == SAID
 
 
+def test_the_properties_of_two_enclaves_are_refused() -> None:
+    with pytest.raises(MalformedError, match="two enclaves"):
+        of_dump(oesign_dump(MADE) + oesign_dump(MADE))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -235,7 +235,10 @@ def test_distrust_of_what_is_not_there_changes_nothing(scene: Scene) -> None:
     distrust = {
         "statements": ["0" * 64],
         "keys": ["1" * 64],
-        "measurements": ["aws-nitro/PCR0=sha384:00", "artifact/digest=sha256:00"],
+        "measurements": [
+            f"aws-nitro/PCR0=sha384:{'0a' * 48}",
+            f"artifact/digest=sha256:{'0a' * 32}",
+        ],
     }
     assert scene.report(policy=scene.policy(head={"distrust": distrust})).exit_code == 0
 

@@ -1,5 +1,5 @@
 /**
- * EC2 instances that attest by NitroTPM, platform `aws-nitrotpm`.
+ * EC2 instances that attest by NitroTPM, platform `aws-nitrotpm` (docs/protocol.md 8.5).
  *
  * The envelope is that of enclaves (nitro-document.js). Its 24 registers are a TPM's, and
  * say how the instance booted, not what has run since:
@@ -43,6 +43,12 @@ async function notes({ moduleId, registers }) {
     found.push(
       "PCR8 is not zero, as where GRUB boots: PCR4 is then GRUB alone, and says" +
         " nothing of kernel, command line or files",
+    );
+  }
+  if (!isZero(registers.get("PCR13") ?? "sha384:00")) {
+    found.push(
+      "PCR13 is not zero, as where system extensions were added to what booted:" +
+        " PCR4 and PCR12 say nothing of these",
     );
   }
   return found;

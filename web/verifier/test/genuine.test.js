@@ -84,6 +84,22 @@ test("genuine documents say what they are known to say", options, async () => {
   }
 });
 
+test("a genuine document of an instance says how it booted", options, async () => {
+  const [[name, expected] = assert.fail(), ...others] = listed().filter(
+    ([, { register_field }]) => register_field === "nitrotpm_pcrs",
+  );
+  assert.deepEqual(others, []);
+  const document = await verify(load(name), { name: "aws-nitrotpm" });
+  assert.equal(document.registers.size, 24);
+  for (const [number, hex] of Object.entries(expected.registers)) {
+    assert.equal(document.registers.get(`PCR${number}`), `sha384:${hex}`);
+  }
+  assert.equal(document.time, expected.timestamp_ms);
+  assert.equal(document.debug, "");
+  assert.equal(document.notes.length, 1);
+  assert.match(document.notes[0] ?? "", /^PCR8 is not zero, as where GRUB boots/);
+});
+
 test("bad documents fail the step they are known to fail", options, async () => {
   const bad = listed().filter(([, { expect }]) => expect === "REJECT");
   for (const [name] of bad) assert.ok(BAD.has(name), name);

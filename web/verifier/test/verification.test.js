@@ -53,10 +53,13 @@ async function asked(family, id) {
     product: found.ask.product,
     now: Number(found.ask.now),
     nonce: bytes("nonce"),
+    collateral: found.ask.collateral === undefined ? undefined : bytes("collateral"),
   };
 }
 
 const GOOD = await asked("log", "aged-24-h");
+const QUOTE = await asked("sgx-runs", "live");
+const COUNTED = await asked("sgx-runs", "released-with-both-numbers");
 const STALE = await asked("log", "aged-24-h-and-1-s");
 
 /** @type {ConstructorParameters<typeof Demands>[0]} */
@@ -164,6 +167,8 @@ test("what is no argument, or not of its type, is refused at once", async () => 
     { channel: [] },
     { memory: null },
     { nonce: gone },
+    { collateral: text },
+    { collateral: null },
     { memory: { note: text } },
     { memory: { note: GOOD.nonce, proof: text } },
     { memory: { note: GOOD.nonce, frozen: text } },
@@ -181,6 +186,47 @@ test("what is no argument, or not of its type, is refused at once", async () => 
 test("a policy may be read before", async () => {
   const policy = await Policy.parse(GOOD.policy);
   assert.equal((await verify({ ...GOOD, policy })).verdict, "verified");
+});
+
+test("a quote is verified with collateral, and shows the checks of its platform", async () => {
+  const report = await verify(QUOTE);
+  assert.equal(report.verdict, "verified");
+  const own = report.checks.slice(4, 9).map(({ id }) => id);
+  assert.deepEqual(own, [
+    "document.qe-report",
+    "document.collateral",
+    "document.revocation",
+    "document.qe-identity",
+    "document.tcb",
+  ]);
+  assert.equal(report.checks.length, CHECKS.length + own.length);
+  const { collateral, ...without } = QUOTE;
+  assert.equal((await verify(without)).verdict, "unchecked");
+  assert.ok(collateral);
+  const given = collateral.slice();
+  const verifying = verify({ ...QUOTE, collateral: given });
+  given.fill(0);
+  assert.equal((await verifying).verdict, "verified");
+});
+
+test("numbers that are foreseen match a release, or do not", async () => {
+  const report = await verify(COUNTED);
+  const registers = new Map(Object.entries(report.registers.matched));
+  const { bundle, policy, product, now } = COUNTED;
+  const asks = { registers, platform: "intel-sgx", bundle, policy, product, now };
+  /** @param {Map<string, number>} [numbers] */
+  const link2 = async (numbers) =>
+    (await foresee({ ...asks, numbers })).links[1].status;
+  assert.equal(report.links[1].status, "proven");
+  assert.equal(await link2(), "proven");
+  const its = /** @type {const} */ ([
+    ["ISVPRODID", 1],
+    ["ISVSVN", 515],
+  ]);
+  assert.equal(await link2(new Map(its)), "proven");
+  assert.equal(await link2(new Map([...its, ["ISVSVN", 516]])), "missing");
+  assert.equal(await link2(new Map(its.slice(1))), "missing");
+  assert.equal(await link2(new Map()), "missing");
 });
 
 test("without a bundle nothing is verified", async () => {
@@ -212,6 +258,7 @@ test("what is foreseen is what verification says, but for link 1", async () => {
     { bundle: "text" },
     { policy: "text" },
     { registers: { PCR0: "text" } },
+    { numbers: { ISVSVN: 1 } },
     { at: now },
   ];
   for (const wrong of mistakes) {

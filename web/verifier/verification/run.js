@@ -121,7 +121,7 @@ function start(policy, product, { archived }) {
   const platforms = rules.platforms.map((name) => policy.platforms.get(name));
   const own = rules.platforms.flatMap((name) => PLATFORMS.get(name)?.checks ?? []);
   const demands = new Demands({
-    platformsOwn: own,
+    platformsOwn: [...new Set(own)],
     nonce: platforms.some((platform) => platform?.nonceRequired),
     channel: rules.channel === "required",
     witnesses: logs.some((log) => log.witnesses !== undefined),

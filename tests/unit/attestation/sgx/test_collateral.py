@@ -410,3 +410,15 @@ def test_what_intels_service_answers_is_signed(
         signed.parse(name, text + " ", signature, chain).verify(root, then)
     with pytest.raises(VerificationError, match=f"issuer chain of {name}: "):
         signed.parse(name, text, signature, bad).verify(root, then)
+
+
+@pytest.mark.parametrize(
+    "member", ["tcb_info_issuer_chain", "qe_identity_issuer_chain"]
+)
+def test_a_year_that_python_does_not_have_is_no_date(member: str) -> None:
+    late = replace(CERTIFICATES["tcb"], ends=parse_time("2051-01-01T00:00:00Z"))
+    made = Simulator(b"year 0", certificates={**CERTIFICATES, "tcb": late})
+    der = made.certificates["tcb"].replace(b"20510101000000Z", b"00000101000000Z")
+    file = {**members(), member: pem.write(der) + SIMULATOR.pem("root")}
+    with pytest.raises(MalformedError, match="year 0 is out of range"):
+        collateral.parse(written(file))

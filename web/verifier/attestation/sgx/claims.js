@@ -8,7 +8,7 @@
  *     userData     all 64; or the first 32, if the others are zero: who puts one hash
  *                  there, as RA-TLS does, binds it as user data
  *     moduleId     of the quoting enclave's machine: the QE's ID
- *     debug        the flag DEBUG
+ *     debug        the flag DEBUG, or no flag MODE64BIT
  *
  * A quote names no time. What is unusual about it becomes a note; so does what stands
  * before and after it, which is not signed.
@@ -74,8 +74,14 @@ export async function of(it) {
  * @param {Report} report
  */
 export function debug({ flags }) {
-  if ((flags & quote.DEBUG) === 0n) return "";
-  return "its attributes have DEBUG: its host can read its memory, and write it";
+  if ((flags & quote.DEBUG) !== 0n) {
+    return "its attributes have DEBUG: its host can read its memory, and write it";
+  }
+  if ((flags & quote.MODE64) === 0n) {
+    // MRENCLAVE does not cover attributes: whoever signs anew sets them.
+    return "its attributes do not have MODE64BIT: its code is run as of 32 bits";
+  }
+  return "";
 }
 
 /** @param {Quote} it */
@@ -106,9 +112,6 @@ function notesOnFlags({ flags }) {
   const found = FLAGS.filter(([flag]) => (flags & flag) !== 0n).map(
     ([, meaning]) => `its attributes have ${meaning}`,
   );
-  if ((flags & quote.MODE64) === 0n) {
-    found.push("its attributes do not have MODE64BIT: it runs in 32 bits");
-  }
   const unknown = flags & ~KNOWN;
   if (unknown !== 0n) {
     const hex = unknown.toString(16);

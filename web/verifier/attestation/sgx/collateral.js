@@ -11,7 +11,7 @@
  *     tcb_info_signature       hex of r, s
  *     qe_identity_issuer_chain, qe_identity, qe_identity_signature    likewise
  *
- * `parse` reads it. `Collateral.verify` then demands:
+ * `parse` reads it. `Collateral.verify` then demands (docs/protocol.md 8.7):
  *
  * 1.  The list of revoked PCK certificates is of the CA that issued this one, and all
  *     certificates are valid now.

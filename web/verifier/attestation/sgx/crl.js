@@ -1,5 +1,6 @@
 /**
- * Lists of revoked certificates (RFC 5280 section 5), of Intel's root and its two CAs.
+ * Lists of revoked certificates (RFC 5280 section 5), of Intel's root and its two CAs
+ * (docs/protocol.md 8.7, Revocation).
  *
  *     SEQUENCE {
  *       SEQUENCE {                         what is signed

@@ -7,9 +7,10 @@
  *
  * Both list levels, best first. A level has a status, the date of the software it asks
  * for, and the advisories that are open on it. The layouts are those of Intel's PCS API
- * version 4: TCB info version 3, enclave identity version 2. Their order is Intel's and is
- * kept: a reader takes the first level that fits. Members that are not known are left
- * alone, since Intel adds some; everything else is as described here, or refused.
+ * version 4 (docs/protocol.md 8.7): TCB info version 3, enclave identity version 2. Their
+ * order is Intel's and is kept: a reader takes the first level that fits. Members that are
+ * not known are left alone, since Intel adds some; everything else is as described here,
+ * or refused.
  *
  * What is read here is not verified: collateral.js does that, with the text as it was.
  */
@@ -21,9 +22,9 @@ import { integer, list, openRecord, text } from "../../shapes.js";
 /** @import { JsonValue } from "../../encoding.js" */
 /** @import { Shape } from "../../shapes.js" */
 
-/** SVNs of a processor; CPUSVN has one byte of each. */
 /** Objects and lists within one another; Intel's texts have five. */
 const DEPTH = 32;
+/** SVNs of a processor; CPUSVN has one byte of each. */
 const COMPONENTS = 16;
 const LEVELS = 256;
 const ADVISORIES = 256;

@@ -1,5 +1,6 @@
 /**
- * How recent a machine's firmware and quoting enclave are, as Intel evaluates it.
+ * How recent a machine's firmware and quoting enclave are, as Intel evaluates it
+ * (docs/protocol.md 8.7).
  *
  *     1.  QE identity is of the enclave that made the report, in the bits that its masks
  *         leave; with debug among them.
