@@ -103,7 +103,7 @@ def _platform(name: str, rules: PlatformRules) -> Iterator[str]:
         if root != "builtin":
             yield f"the sha256 of that root is {sha256(from_pem(root)).hex()}"
     yield _age(name, rules)
-    if PLATFORMS[name].checks:
+    if PLATFORMS[name].of_collateral:
         yield from _machines(name, rules)
     facts = facts_of(name)
     if facts is not None and facts.alone:
@@ -251,7 +251,7 @@ def _lint_platform(name: str, rules: PlatformRules) -> Iterator[Finding]:
         old = ", and of any age: no document says when it was made"
         old = "" if PLATFORMS[name].dated else old
         yield _weak(where, f"no nonce: an answer given to somebody else will do{old}")
-    if PLATFORMS[name].checks:
+    if PLATFORMS[name].of_collateral:
         yield from _lint_machines(where, rules)
     facts = facts_of(name)
     if facts is None or not facts.alone:

@@ -45,7 +45,7 @@ def _platform(name: str, rules: PlatformRules) -> Iterator[tuple[str, str]]:
         old = "" if rules.nonce_required else " of any age,"
         age = f"a document{old} with {nonce}"
     yield name, f"{age}; run by {rules.operator or 'somebody unknown'}"
-    if PLATFORMS[name].checks:  # files older than these demands have no such rows
+    if PLATFORMS[name].of_collateral:  # older files have no such rows
         yield "states of its machines", ", ".join(rules.tcb)
         yield "known advisories", ", ".join(rules.advisories) or "none"
         demanded = "demanded" if rules.collateral_required else "not demanded"

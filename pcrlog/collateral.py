@@ -50,7 +50,7 @@ class Source:
             TransportError: the service gives no usable answer.
         """
         rules = policy.product(product)
-        if not any(PLATFORMS[name].checks for name in rules.platforms):
+        if not any(PLATFORMS[name].of_collateral for name in rules.platforms):
             return None
         found = check_document(document, policy, rules, asked, Recorder())
         if found is None:

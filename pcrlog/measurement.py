@@ -81,6 +81,8 @@ class Platform(Struct, frozen=True):
     """What a release can say in `numbers`: each has to be in the document."""
     checks: tuple[str, ...] = ()
     """Numbered checks that its documents have besides those of all, in their order."""
+    of_collateral: tuple[str, ...] = ()
+    """Of these, what cannot be made without that which its maker publishes."""
     ground: Ground | None = None
     """What link 8 of such a document is; None where there are none."""
 
@@ -154,6 +156,12 @@ PLATFORMS: Mapping[str, Platform] = {
             numbers=("ISVPRODID", "ISVSVN"),
             checks=(
                 "document.qe-report",
+                "document.collateral",
+                "document.revocation",
+                "document.qe-identity",
+                "document.tcb",
+            ),
+            of_collateral=(
                 "document.collateral",
                 "document.revocation",
                 "document.qe-identity",

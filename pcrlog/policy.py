@@ -419,7 +419,7 @@ def _build_platform(name: str, raw: _Platform) -> PlatformRules:
     for root in raw.roots:
         _check_root(root)
     told = (raw.tcb, raw.advisories, raw.collateral, raw.pccs)
-    if not PLATFORMS[name].checks and any(one is not None for one in told):
+    if not PLATFORMS[name].of_collateral and any(one is not None for one in told):
         message = (
             f"platforms.{name}: tcb, advisories, collateral and pccs are of platforms"
             " whose maker publishes the state of its machines: intel-sgx"

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from pcrlog.measurement import PLATFORMS
+
 CheckStatus: TypeAlias = Literal["pass", "fail", "unchecked"]
 Verdict: TypeAlias = Literal["verified", "unchecked", "refuted"]
 
@@ -52,12 +54,7 @@ LOG = tuple(name for name in CHECKS if name.startswith("log.") and name != "log.
 ANSWERS = CHECKS[14:18]
 _BEFORE_PLATFORMS_OWN = "document.chain"
 OF_COLLATERAL = frozenset(
-    {
-        "document.collateral",
-        "document.revocation",
-        "document.qe-identity",
-        "document.tcb",
-    }
+    check for platform in PLATFORMS.values() for check in platform.of_collateral
 )
 """Those that cannot be made without what a maker publishes of its machines."""
 NOT_REACHED = "not reached"

@@ -55,6 +55,8 @@ export const REGISTER = record({
  *   nothing was measured; by default those required
  * @property {readonly string[]} [checks] numbered checks that its documents have besides
  *   those of all, in their order
+ * @property {readonly string[]} [ofCollateral] of these, what cannot be made without that
+ *   which its maker publishes
  * @property {Ground} [ground] what link 8 of such a document is; absent where there are
  *   none
  */
@@ -114,6 +116,12 @@ const KNOWN = [
     begins: ["03000200", "0100000002000000", "02000000a3a21e87", "03000000a3a21e87"],
     checks: [
       "document.qe-report",
+      "document.collateral",
+      "document.revocation",
+      "document.qe-identity",
+      "document.tcb",
+    ],
+    ofCollateral: [
       "document.collateral",
       "document.revocation",
       "document.qe-identity",

@@ -298,7 +298,7 @@ function buildPlatform(name, raw) {
   requirePlatform(name);
   for (const root of raw.roots) requireRoot(root);
   const told = [raw.tcb, raw.advisories, raw.collateral, raw.pccs];
-  const published = PLATFORMS.get(name)?.checks !== undefined;
+  const published = PLATFORMS.get(name)?.ofCollateral !== undefined;
   if (!published && told.some((one) => one !== undefined)) {
     throw new MalformedError(
       `platforms.${name}: tcb, advisories, collateral and pccs are of platforms` +

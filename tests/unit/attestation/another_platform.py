@@ -32,6 +32,7 @@ cast("dict[str, Platform]", PLATFORMS)["toy"] = Platform(
     begins=(MAGIC,),
     dated=False,
     checks=("document.charm",),
+    of_collateral=("document.charm",),
     ground=Ground("acme-chips", "Acme Chips", ("whoever has the toy",), alone=False),
 )
 
@@ -112,9 +113,8 @@ log = MemoryLog()
 log.enroll("acme.example", "provider")
 log.release("acme.example/toy", "1.0.0", CODE, platform="toy")
 log.seal()
-policy = Policy.parse(
-    log.policy(
-        products=f"""
+text = log.policy(
+    products=f"""
 [platforms.toy]
 roots = ['''{pem(ROOT)}''']
 operator = "somebody else"
@@ -124,19 +124,23 @@ roots = ["builtin"]
 platforms = ["aws-nitro", "toy"]
 ground = "separate"
 """
-    ).encode()
 )
+policy = Policy.parse(text.encode())
 bundle = log.bundle("acme.example/toy", CODE, platform="toy").encode()
-for document, charm in (
-    (DOCUMENT, b"charm"),
-    (DOCUMENT, None),
-    (DOCUMENT[:-1] + bytes([DOCUMENT[-1] ^ 1]), b"charm"),
-    (DOCUMENT[:-1], b"charm"),
+lax = Policy.parse(
+    text.replace("operator", 'collateral = "optional"\noperator').encode()
+)
+for document, charm, demands in (
+    (DOCUMENT, b"charm", policy),
+    (DOCUMENT, None, policy),
+    (DOCUMENT, None, lax),
+    (DOCUMENT[:-1] + bytes([DOCUMENT[-1] ^ 1]), b"charm", policy),
+    (DOCUMENT[:-1], b"charm", policy),
 ):
     report = verify(
         attestation.decode_input(document.hex().encode()),
         bundle,
-        policy,
+        demands,
         product="acme.example/toy",
         now=START,
         nonce=NONCE,
@@ -144,6 +148,6 @@ for document, charm in (
     )
     sys.stdout.write(f"{report.headline}\n")
     sys.stdout.write(
-        f"    {report.ground}, {len(report.checks)} checks, of them"
-        f" {[one.id for one in report.checks].index('document.charm') + 1} its own\n"
+        f"    {report.ground}, {len(report.checks)} checks,"
+        f" number {[one.id for one in report.checks].index('document.charm') + 1} its own\n"
     )

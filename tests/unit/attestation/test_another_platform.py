@@ -8,11 +8,14 @@ from tests.support.vectors import ROOT
 SAID = """\
 VERIFIED TO LINK 2 OF 7: this is what acme.example released as toy 1.0.0; nobody else \
 has looked
-    separate, 30 checks, of them 5 its own
+    separate, 30 checks, number 5 its own
 COULD NOT CHECK: document.charm: no charm was given
-    separate, 30 checks, of them 5 its own
+    separate, 30 checks, number 5 its own
+VERIFIED TO LINK 2 OF 7: this is what acme.example released as toy 1.0.0; nobody else \
+has looked
+    separate, 30 checks, number 5 its own
 REFUTED: document.signature: not signed by its maker
-    unknown, 30 checks, of them 5 its own
+    unknown, 30 checks, number 5 its own
 REFUTED: document.form: """
 
 

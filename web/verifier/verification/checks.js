@@ -6,6 +6,8 @@
  * is unchecked: forgetting one can never verify.
  */
 
+import { PLATFORMS } from "../measurement.js";
+
 /** @typedef {"pass" | "fail" | "unchecked"} CheckStatus */
 /** @typedef {"verified" | "unchecked" | "refuted"} Verdict */
 
@@ -59,12 +61,9 @@ export const LOG = Object.freeze(
 export const ANSWERS = Object.freeze(CHECKS.slice(14, 18));
 const BEFORE_PLATFORMS_OWN = "document.chain";
 /** Those that cannot be made without what a maker publishes of its machines. */
-const OF_COLLATERAL = [
-  "document.collateral",
-  "document.revocation",
-  "document.qe-identity",
-  "document.tcb",
-];
+const OF_COLLATERAL = [...PLATFORMS.values()].flatMap(
+  (platform) => platform.ofCollateral ?? [],
+);
 /** What may go unchecked by a policy's leave, and refutes all the same if it fails. */
 const REFUTING = [
   "document.nonce",
