@@ -26,7 +26,7 @@ from pcrlog import attestation, limits
 from pcrlog.entry import Entry
 from pcrlog.errors import MalformedError, UsageError
 from pcrlog.index_keys import of_identity, of_measurement, of_product
-from pcrlog.measurement import PLATFORMS, parse_measurement, spell
+from pcrlog.measurement import PLATFORMS, parse_measurement, registers_in, spell
 
 
 class _Lookup(LogOptions, frozen=True, kw_only=True):
@@ -105,10 +105,20 @@ def _key(options: _Lookup) -> str:
         return of_product(options.product)
     if options.identity is not None:
         return of_identity(options.identity)
+    text = options.measurement or ""
     try:
-        return of_measurement(*parse_measurement(options.measurement or ""))
+        platform, measurement = parse_measurement(text)
     except MalformedError as error:
         raise UsageError(str(error)) from error
+    known = PLATFORMS.get(platform)
+    named = registers_in(measurement)
+    # Any other spelling is another key, under which there is nothing: true, and no
+    # answer to what was asked.
+    if known is not None and measurement not in spell(known.identity, named):
+        spelt = ",".join(f"{one}=…" for one in known.identity[0])
+        message = f"--measurement: expected {platform}/{spelt}, found {text[:80]}"
+        raise UsageError(message)
+    return of_measurement(platform, measurement)
 
 
 def _genuine(

@@ -7,6 +7,7 @@ meant.
 """
 
 import re
+from collections.abc import Iterator
 
 import click
 import msgspec
@@ -33,6 +34,7 @@ from cli.speaking import (
     title,
     undecided,
 )
+from pcrlog.published import Build
 from pcrlog.statement import Statement
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -124,6 +126,8 @@ def release_command(session: Session, options: ReleaseOptions) -> int:
         options = msgspec.structs.replace(options, image=file)
     access = reach(session, options)
     statement = statement_of(access, options, build, session.now, provenance)
+    for weakness in _weaknesses(build, options.binding):
+        session.output.remark(weakness)
     with session.output.progress(f"asking {access.client.url}"):
         found = look(access, options.product, registers, session.now)
     condemned = found.condemned
@@ -148,6 +152,27 @@ def release_command(session: Session, options: ReleaseOptions) -> int:
         session.output.result(result, published_rows(result))
         return 0
     return _publish(session, access, options, statement, found)
+
+
+def _weaknesses(build: Build, binding: str | None) -> Iterator[str]:
+    """What an enclave of SGX leaves open if its release says no more than it does."""
+    if build.platform != "intel-sgx":
+        return
+    if "MRSIGNER" not in build.registers:
+        yield (
+            "MRSIGNER is not named: whoever signs this enclave anew can open what it"
+            " seals for its signer (--register MRSIGNER=HEX)"
+        )
+    if not build.numbers:
+        yield (
+            "no ISVSVN and ISVPRODID are named: the same enclave signed with any others"
+            " will match (--number ISVSVN=N)"
+        )
+    if binding is not None and binding.startswith("user_data"):
+        yield (
+            "with user_data an enclave holds its key where a nonce belongs: nobody can"
+            " ask whether it is alive (public_key is the second half of report data)"
+        )
 
 
 def _publish(

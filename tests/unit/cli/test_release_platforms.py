@@ -44,6 +44,21 @@ def test_a_sigstruct_is_released_with_its_numbers(sgx: World) -> None:
     assert json.loads(again.out)["known"] is True
 
 
+def test_what_a_release_leaves_open_is_said(sgx: World) -> None:
+    whole = sgx.run(WORDS, "--measurements enclave.sig --json")
+    assert "note:" not in whole.err
+    bare = f"{WORDS} --conflict --register MRENCLAVE={OTHER.hex()} --binding "
+    ran = sgx.run(bare + "user_data:tls-spki-sha256")
+    told = " ".join(ran.err.split())
+    for words in ("MRSIGNER is not named", "no ISVSVN and", "nobody can ask whether"):
+        assert words in told
+    ran = sgx.run(bare + "public_key:tls-spki-sha256", "--number ISVSVN=1")
+    told = " ".join(ran.err.split())
+    assert "MRSIGNER is not named" in told
+    assert "ISVSVN and" not in told
+    assert "nobody can ask" not in told
+
+
 def test_registers_and_numbers_are_given_by_name(world: World) -> None:
     words = f"{WORDS} --register MRENCLAVE={HASH.hex()}"
     assert world.run(words).status == 0

@@ -375,3 +375,19 @@ def test_a_quote_without_certificates_has_them_in_its_collateral(
     here.renew(pck_chain=True)
     report = here.report(QUOTE, FILE)
     assert (report["exit"], report["headline"][:8]) == (0, "VERIFIED")
+
+
+@pytest.mark.parametrize(
+    "measurement",
+    [
+        f"aws-nitrotpm/PCR12=sha384:{'0' * 96},PCR4=sha384:{'b4' * 48}",
+        f"aws-nitrotpm/PCR4=sha384:{'b4' * 48}",
+        f"aws-nitro/PCR1=sha384:{'b4' * 48}",
+    ],
+)
+def test_a_measurement_that_nothing_has_is_not_looked_up(
+    world: World, measurement: str
+) -> None:
+    ran = world.run(f"lookup --policy policy.toml --measurement {measurement}")
+    assert ran.status == 2
+    assert "expected aws-nitro" in ran.err
