@@ -243,6 +243,7 @@ def _remarks(run: Run) -> list[str]:
             "the channel is not bound: an enclave like this one answered, perhaps not"
             " the one at the other end of your connection"
         )
+    remarks += _unlisted_numbers(run)
     if run.chain is not None and run.authority is not None:
         remarks += [
             f"entry {entry.index} is signed by a key of {entry.predicate.issuer} that"
@@ -253,6 +254,17 @@ def _remarks(run: Run) -> list[str]:
     if run.chain is not None:
         remarks += _foundations(run.chain)
     return list(dict.fromkeys(remarks))
+
+
+def _unlisted_numbers(run: Run) -> Iterator[str]:
+    """Numbers of the document that the release, which leaves them open, does not say."""
+    release = run.chain.releases.newest_valid if run.chain else None
+    if release is None or run.document is None:
+        return
+    said, found = release[1].numbers or {}, run.document.numbers
+    open_ = [f"{name} {number}" for name, number in found.items() if name not in said]
+    if open_:
+        yield f"{', '.join(open_)}: the release would match any other, too"
 
 
 def _foundations(chain: Chain) -> Iterator[str]:

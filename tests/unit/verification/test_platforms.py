@@ -385,6 +385,12 @@ def test_a_release_that_names_no_numbers_is_of_any(fresh: Machines) -> None:
         given = fresh.given(SGX, quote, OTHER_ENCLAVE)
         report = given.report(collateral=machines.collateral())
         assert (report.verdict, report.version) == ("verified", "1.4.3")
+        said = f"ISVPRODID 0, ISVSVN {svn}: the release would match any other, too"
+        assert said in report.remarks
+
+
+def test_numbers_that_a_release_names_are_no_remark(here: Machines) -> None:
+    assert not any("ISVSVN" in remark for remark in here.on_sgx().report().remarks)
 
 
 def test_a_release_may_say_who_signed(fresh: Machines) -> None:

@@ -299,6 +299,7 @@ function remarks({ document, recorder, chain, authority }) {
     );
   }
   if (chain === undefined) return said;
+  said.push(...unlistedNumbers(document, chain));
   for (const { index, keyid, predicate } of chain.releases.subject.entries()) {
     if (authority?.addedByRegistrar(keyid)) {
       said.push(
@@ -308,6 +309,22 @@ function remarks({ document, recorder, chain, authority }) {
     }
   }
   return [...said, ...foundations(chain)];
+}
+
+/**
+ * Numbers of the document that the release, which leaves them open, does not say.
+ * @param {Document | undefined} document
+ * @param {Chain} chain
+ * @returns {string[]}
+ */
+function unlistedNumbers(document, { releases }) {
+  const release = releases.newestValid?.[1];
+  if (document === undefined || release === undefined) return [];
+  const open = [...document.numbers]
+    .filter(([name]) => !release.numbers?.has(name))
+    .map(([name, number]) => `${name} ${number}`);
+  if (open.length === 0) return [];
+  return [`${open.join(", ")}: the release would match any other, too`];
 }
 
 /**
