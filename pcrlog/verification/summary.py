@@ -257,7 +257,7 @@ def _remarks(run: Run) -> list[str]:
 
 
 def _unlisted_numbers(run: Run) -> Iterator[str]:
-    """Numbers of the document that the release, which leaves them open, does not say."""
+    """Numbers of the document that the release leaves open."""
     release = run.chain.releases.newest_valid if run.chain else None
     if release is None or run.document is None:
         return

@@ -97,3 +97,15 @@ export function hash(value) {
 export function grouped(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
+
+/**
+ * Offer a choice; of nothing, while no policy was given.
+ * @param {HTMLSelectElement} select
+ * @param {readonly string[]} values
+ */
+export function choose(select, values) {
+  const options = values.map((value) => element("option", { value }, value));
+  const none = element("option", { value: "" }, "Give a policy first");
+  select.replaceChildren(...(options.length > 0 ? options : [none]));
+  select.disabled = options.length === 0;
+}

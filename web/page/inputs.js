@@ -8,7 +8,7 @@
 import { encodeText, encodeHex, formatTime } from "../verifier/encoding.js";
 import { PcrlogError, UsageError } from "../verifier/errors.js";
 import { Policy } from "../verifier/policy.js";
-import { element, named } from "./elements.js";
+import { choose, element, named } from "./elements.js";
 import { contentOf, startOf } from "./files.js";
 import { joined } from "./words.js";
 
@@ -123,17 +123,6 @@ function forgetPolicy() {
   choose(product, []);
   choose(logUrl, []);
   offerProduct();
-}
-
-/**
- * @param {HTMLSelectElement} select
- * @param {readonly string[]} values
- */
-function choose(select, values) {
-  const options = values.map((value) => element("option", { value }, value));
-  const none = element("option", { value: "" }, "Give a policy first");
-  select.replaceChildren(...(options.length > 0 ? options : [none]));
-  select.disabled = options.length === 0;
 }
 
 /**

@@ -31,6 +31,8 @@ _INTEGER, _OCTETS, _OID, _SEQUENCE = 0x02, 0x04, 0x06, 0x30
 _TCB, _PCE_ID, _FMSPC = 2, 3, 4
 _PCE_SVN = 17
 _PAIR = 2
+_MORE = 0x80
+"""A byte of an OID from here on is not its last."""
 _LONG_FORM, _ONE_BYTE, _TWO_BYTES = 0x80, 0x81, 0x82
 
 Values = Mapping[int, tuple[int, bytes]]
@@ -101,7 +103,7 @@ def _table(content: bytes, prefix: bytes) -> Values:
     for tag, pair in _items(content):
         parts = [*_items(pair)] if tag == _SEQUENCE else []
         kind, oid = parts[0] if len(parts) == _PAIR else (tag, b"")
-        if kind != _OID or oid[:-1] != prefix:
+        if kind != _OID or oid[:-1] != prefix or oid[-1] >= _MORE:
             message = "DER: expected pairs of an OID below this one and a value"
             raise MalformedError(message)
         number = oid[-1]

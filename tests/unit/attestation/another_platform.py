@@ -147,7 +147,7 @@ for document, charm, demands in (
         collateral=charm,
     )
     sys.stdout.write(f"{report.headline}\n")
+    place = [one.id for one in report.checks].index("document.charm") + 1
     sys.stdout.write(
-        f"    {report.ground}, {len(report.checks)} checks,"
-        f" number {[one.id for one in report.checks].index('document.charm') + 1} its own\n"
+        f"    {report.ground}, {len(report.checks)} checks, number {place} its own\n"
     )

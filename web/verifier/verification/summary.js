@@ -312,7 +312,7 @@ function remarks({ document, recorder, chain, authority }) {
 }
 
 /**
- * Numbers of the document that the release, which leaves them open, does not say.
+ * Numbers of the document that the release leaves open.
  * @param {Document | undefined} document
  * @param {Chain} chain
  * @returns {string[]}

@@ -100,6 +100,7 @@ MALFORMED = {
     "a pair whose first is no OID": der(SEQUENCE, der(SEQUENCE, number(1) + number(1))),
     "an empty OID": der(SEQUENCE, der(SEQUENCE, der(OID, b"") + number(1))),
     "an OID elsewhere": der(SEQUENCE, CONTENT + pair(1, number(1), below=b"\7")),
+    "an OID that does not end": der(SEQUENCE, CONTENT + pair(0x80, number(1))),
     "a number again": der(SEQUENCE, CONTENT + pair(4, HONEST_TOP[4])),
     "no TCB": table(without(HONEST_TOP, 2)),
     "no PCE": table(without(HONEST_TOP, 3)),

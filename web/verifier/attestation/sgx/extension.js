@@ -40,6 +40,8 @@ const FMSPC = 4;
 const PCE_SVN = 17;
 /** The content of that OID. */
 const PREFIX = "2a864886f84d010d01";
+/** A byte of an OID from here on is not its last. */
+const MORE = 0x80;
 
 /**
  * What the extension for SGX says.
@@ -73,12 +75,13 @@ function readTable(reader, prefix) {
     const name = encodeHex(pair.content(der.OBJECT_IDENTIFIER));
     const value = pair.element();
     pair.end();
-    if (!name.startsWith(prefix) || name.length !== prefix.length + 2) {
+    const number = parseInt(name.slice(-2), 16);
+    const below = name.startsWith(prefix) && name.length === prefix.length + 2;
+    if (!below || number >= MORE) {
       throw new MalformedError(
         "DER: expected pairs of an OID below this one and a value",
       );
     }
-    const number = parseInt(name.slice(-2), 16);
     if (values.has(number)) {
       throw new MalformedError(`DER: expected .${number} once, found it again`);
     }
