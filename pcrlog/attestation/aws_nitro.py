@@ -12,8 +12,8 @@ zero" is not the test: PCR4 never is (ATTEST.md 0.4).
 from collections.abc import Iterator, Mapping
 from hashlib import sha384
 
-from pcrlog.attestation import Platform, nitro_document
-from pcrlog.attestation.nitro_document import Claims, Kind, Unverified
+from pcrlog.attestation import nitro_document
+from pcrlog.attestation.nitro_document import Claims, Kind
 from pcrlog.measurement import is_zero
 
 NAME = "aws-nitro"
@@ -34,29 +34,13 @@ def _notes(claims: Claims) -> Iterator[str]:
         yield "PCR4 is not the hash of the instance that module_id names"
 
 
-_KIND = Kind(
-    name=NAME,
-    member="pcrs",
-    registers=32,
-    required=_IMAGE,
-    debug=debug,
-    notes=_notes,
-)
-
-
-def parse(data: bytes) -> Unverified:
-    """An enclave's document, unverified.
-
-    Raises:
-        MalformedError: it is not one.
-    """
-    return nitro_document.parse(data, _KIND)
-
-
-PLATFORM = Platform(
-    name=NAME,
-    roots=(nitro_document.ROOT,),
-    parse=parse,
-    claims=nitro_document.claims,
-    steps=nitro_document.STEPS,
+PLATFORM = nitro_document.platform(
+    Kind(
+        name=NAME,
+        member="pcrs",
+        registers=32,
+        required=_IMAGE,
+        debug=debug,
+        notes=_notes,
+    )
 )

@@ -18,8 +18,8 @@ instance whose PCR4 is zero, or all ones, has measured no boot.
 
 from collections.abc import Iterator, Mapping
 
-from pcrlog.attestation import Platform, nitro_document
-from pcrlog.attestation.nitro_document import Claims, Kind, Unverified
+from pcrlog.attestation import nitro_document
+from pcrlog.attestation.nitro_document import Claims, Kind
 from pcrlog.measurement import is_blank, is_zero
 
 NAME = "aws-nitrotpm"
@@ -47,29 +47,13 @@ def _notes(claims: Claims) -> Iterator[str]:
         )
 
 
-_KIND = Kind(
-    name=NAME,
-    member="nitrotpm_pcrs",
-    registers=24,
-    required=("PCR4", "PCR12"),
-    debug=debug,
-    notes=_notes,
-)
-
-
-def parse(data: bytes) -> Unverified:
-    """An instance's document, unverified.
-
-    Raises:
-        MalformedError: it is not one.
-    """
-    return nitro_document.parse(data, _KIND)
-
-
-PLATFORM = Platform(
-    name=NAME,
-    roots=(nitro_document.ROOT,),
-    parse=parse,
-    claims=nitro_document.claims,
-    steps=nitro_document.STEPS,
+PLATFORM = nitro_document.platform(
+    Kind(
+        name=NAME,
+        member="nitrotpm_pcrs",
+        registers=24,
+        required=("PCR4", "PCR12"),
+        debug=debug,
+        notes=_notes,
+    )
 )

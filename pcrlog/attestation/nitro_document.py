@@ -20,11 +20,20 @@ AWS may add some.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 from msgspec import Struct
 
 from pcrlog import limits
-from pcrlog.attestation import Document, Step, Trust, cbor, chain, cose
+from pcrlog.attestation import (
+    Document,
+    Platform,
+    Step,
+    Trust,
+    cbor,
+    chain,
+    cose,
+)
 from pcrlog.encoding import format_time, shown
 from pcrlog.errors import MalformedError
 
@@ -201,7 +210,7 @@ def _take_chain(stage: Signed, trust: Trust) -> tuple[Document, str]:
     return document, f"root {document.root_sha256[:16]}…"
 
 
-STEPS = (
+_STEPS = (
     Step(
         "document.signature",
         "signed (ES384) by the key of its certificate",
@@ -213,6 +222,17 @@ STEPS = (
         _take_chain,
     ),
 )
+
+
+def platform(kind: Kind) -> Platform:
+    """The platform whose documents are of this kind."""
+    return Platform(
+        name=kind.name,
+        roots=(ROOT,),
+        parse=partial(parse, kind=kind),
+        claims=claims,
+        steps=_STEPS,
+    )
 
 
 def _module_id(payload: _Payload) -> str:
