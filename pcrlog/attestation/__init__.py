@@ -192,15 +192,21 @@ def recognise(data: bytes, names: tuple[str, ...] = ATTESTING) -> tuple[Platform
     """The platform among `names` whose document this is, and its first stage.
 
     Raises:
-        MalformedError: of none of them.
+        MalformedError: of none of them; if it is of another platform, it says so.
     """
     refused = []
-    for name in names:
+    for name in dict.fromkeys((*names, *ATTESTING)):
         known = platform(name)
         try:
-            return known, known.parse(data)
+            stage = known.parse(data)
         except MalformedError as error:
-            refused.append(f"{name}: {error}" if len(names) > 1 else str(error))
+            if name in names:
+                refused.append(f"{name}: {error}" if len(names) > 1 else str(error))
+            continue
+        if name in names:
+            return known, stage
+        refused = [f"it is a document of {name}"]
+        break
     raise MalformedError("; ".join(refused) or _UNKNOWN)
 
 

@@ -87,14 +87,19 @@ export async function genuine(name, data, trust) {
  */
 export async function recognise(data, names = ATTESTING) {
   const refused = [];
-  for (const name of names) {
+  for (const name of new Set([...names, ...ATTESTING])) {
     const known = platform(name);
+    let stage;
     try {
-      return [known, await known.parse(data)];
+      stage = await known.parse(data);
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
+      if (!names.includes(name)) continue;
       refused.push(names.length > 1 ? `${name}: ${error.message}` : error.message);
+      continue;
     }
+    if (names.includes(name)) return [known, stage];
+    throw new MalformedError(`it is a document of ${name}`);
   }
   throw new MalformedError(refused.join("; ") || UNKNOWN);
 }
