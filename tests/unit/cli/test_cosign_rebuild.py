@@ -513,7 +513,12 @@ def test_what_ends_the_command_ends_the_build_and_clears_up(
     marker = lab.world.folder / "late"
     script = f"kill -{number} {os.getpid()}; sleep 1; touch {marker}"
     words = ("--rebuild", f'sh -c "{script}"', "--produces", "app.eif")
-    status, _, _ = lab.run(*words, "--fetch-from", "src", "--run", str(index))
+    # Under nohup, the tests would be deaf to one of these, and so the command.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        status, _, _ = lab.run(*words, "--fetch-from", "src", "--run", str(index))
+    finally:
+        signal.signal(number, before)
     assert status == 130
     assert not left(lab)
     time.sleep(1.2)
