@@ -514,7 +514,9 @@ def test_what_ends_the_command_ends_the_build_and_clears_up(
     script = f"kill -{number} {os.getpid()}; sleep 1; touch {marker}"
     words = ("--rebuild", f'sh -c "{script}"', "--produces", "app.eif")
     # Under nohup, the tests would be deaf to one of these, and so the command.
-    before = signal.signal(number, signal.SIG_DFL)
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
     try:
         status, _, _ = lab.run(*words, "--fetch-from", "src", "--run", str(index))
     finally:
