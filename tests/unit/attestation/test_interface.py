@@ -101,11 +101,11 @@ def test_what_is_recognised_is_a_document_of_just_one_platform(
 ) -> None:
     data = simulator.document(time=1_795_417_205_678, registers={"PCR0": b"\1" * 48})
     assert recognise(data)[0].name == "aws-nitro"
-    with pytest.raises(MalformedError, match="^it is a document of aws-nitro$"):
+    with pytest.raises(MalformedError, match=r"^it is a document of aws-nitro$"):
         recognise(data, ("aws-nitrotpm", "intel-sgx"))
-    with pytest.raises(MalformedError, match="^SGX quote, header: expected"):
+    with pytest.raises(MalformedError, match=r"^SGX quote, header: expected"):
         recognise(data[:-1], ("intel-sgx",))
-    with pytest.raises(MalformedError, match="^expected an attestation document"):
+    with pytest.raises(MalformedError, match=r"^expected an attestation document"):
         recognise(data[:-1], ())
 
 
