@@ -22,7 +22,8 @@ from pcrlog.index_keys import keys_of_payload
 from pcrlog.measurement import PLATFORMS, Registers, spell
 from pcrlog.note import UnverifiedNote
 from pcrlog.online import auditors_of
-from pcrlog.policy import Distrust, Log, Policy
+from pcrlog.policy import Log, Policy
+from pcrlog.policy_file import Distrust
 from pcrlog.reader import (
     SKEW,
     AbsentError,

@@ -13,7 +13,7 @@ from pcrlog.authority import Authority
 from pcrlog.entry import Entry
 from pcrlog.gather import Subject, gather
 from pcrlog.measurement import PLATFORMS, Registers, spell
-from pcrlog.policy import Product
+from pcrlog.policy_file import Product
 from pcrlog.predicates import REGISTRAR, Revocation
 from pcrlog.statement import Statement
 from pcrlog.verification.judge import Judge

@@ -21,7 +21,8 @@ from cli.policy_edit import Demands, with_demands
 from cli.policy_text import lint
 from pcrlog.encoding import format_time
 from pcrlog.errors import UsageError
-from pcrlog.policy import Auditor, Log, PlatformRules, Policy, Quorum
+from pcrlog.policy import Log, PlatformRules, Policy, Quorum
+from pcrlog.policy_file import Auditor
 
 LEVELS = ("basic", "reviewed", "strict")
 

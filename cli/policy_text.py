@@ -12,7 +12,8 @@ from pcrlog.attestation.roots import from_pem
 from pcrlog.encoding import format_time, sha256
 from pcrlog.errors import UsageError
 from pcrlog.measurement import PLATFORMS, Ground
-from pcrlog.policy import Log, PlatformRules, Policy, Product, Quorum, Successor
+from pcrlog.policy import Log, PlatformRules, Policy, Quorum, Successor
+from pcrlog.policy_file import Product
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
 from pcrlog.verification.ground import facts_of, infrastructure
 from pcrlog.verification.links import NAMES

@@ -15,7 +15,7 @@ from cli.logs import Access
 from cli.session import Session
 from pcrlog.encoding import format_time
 from pcrlog.online import auditors_of
-from pcrlog.policy import Auditor, Counts, Product
+from pcrlog.policy_file import Auditor, Counts, Product
 from pcrlog.predicates import Release
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
 from pcrlog.verification.audits import Audits

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from pcrlog.encoding import format_time
 from pcrlog.measurement import PLATFORMS
-from pcrlog.policy import PlatformRules, Policy, Product, Quorum
+from pcrlog.policy import PlatformRules, Policy, Quorum
+from pcrlog.policy_file import Product
 from pcrlog.statement import SCOPES
 
 _TIMELESS = ("intel-sgx",)

@@ -20,7 +20,7 @@ from monitor.ours import commit_key, measured
 from pcrlog.encoding import parse_time
 from pcrlog.entry import Entry
 from pcrlog.gather import Subject, gather
-from pcrlog.policy import Product
+from pcrlog.policy_file import Product
 from pcrlog.predicates import Audit, Release
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SOURCE_REVIEW
 from pcrlog.verification.audits import Audits, distinct

@@ -15,15 +15,14 @@ under two names must not count twice. By default, `acme.example/x` is released b
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct
 
 from pcrlog import limits
 from pcrlog.attestation.roots import from_pem
 from pcrlog.encoding import decode_base64, parse_time, sha256, shown
-from pcrlog.envelope import KeyId
 from pcrlog.errors import MalformedError, UncheckedError, UsageError
 from pcrlog.keys import PublicKey
 from pcrlog.measurement import (
@@ -34,9 +33,18 @@ from pcrlog.measurement import (
     spell,
 )
 from pcrlog.note import COSIGNATURE, ED25519, VerifierKey
-from pcrlog.predicates import NAME, SEGMENT, Name
+from pcrlog.policy_file import (
+    Distrust,
+    File,
+    LogTable,
+    PlatformTable,
+    Product,
+    QuorumTable,
+    SuccessorTable,
+)
+from pcrlog.predicates import NAME, SEGMENT
 from pcrlog.semver import semver
-from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SCOPES, SOURCE_REVIEW
+from pcrlog.statement import SCOPES
 
 EXAMPLE = """
 format = "pcrlog-policy/v1"
@@ -81,127 +89,6 @@ _QUOTED = re.compile(rb"""\"[^"\n]*\"|'[^'\n]*'|#[^\n]*""")
 """Strings and comments, whose dots part no keys."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRODUCT = re.compile(rf"(?:{NAME.replace('$', '/')})/(?:{SEGMENT}|\*)")
-
-
-_Status = Literal[
-    "UpToDate",
-    "SWHardeningNeeded",
-    "ConfigurationNeeded",
-    "ConfigurationAndSWHardeningNeeded",
-    "OutOfDate",
-    "OutOfDateConfigurationNeeded",
-]
-"""Intel's words; Revoked is never accepted."""
-_Advisory = Annotated[str, Meta(pattern=r"^INTEL-(?:SA|DOC)-[0-9]{5}\Z")]
-_Severity = Literal["critical", "high", "medium", "low"]
-_Number = Annotated[int, Meta(ge=0, le=limits.INTEGER)]
-
-
-class _Part(Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Distrust(_Part, frozen=True):
-    """What never speaks for anything: statements and keys by hash, measurements."""
-
-    statements: tuple[KeyId, ...] = ()
-    keys: tuple[KeyId, ...] = ()
-    measurements: tuple[str, ...] = ()
-
-
-class _Quorum(_Part, frozen=True):
-    quorum: Annotated[int, Meta(ge=1, le=limits.NOTE_SIGNATURES)]
-    keys: tuple[str, ...]
-
-
-class _Log(_Part, frozen=True):
-    vkey: str
-    url: str
-    registrar: KeyId
-    witnesses: _Quorum | Literal["none"]
-    index_monitors: _Quorum | Literal["none"]
-    max_age: str = "24h"
-    frozen_until: str | None = None
-
-
-class _Platform(_Part, frozen=True):
-    roots: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)]
-    max_age: str = "5m"
-    nonce: Literal["required", "optional"] = "required"
-    operator: str | None = None
-    # Of platforms whose maker publishes the state of its machines:
-    tcb: Annotated[tuple[_Status, ...], Meta(min_length=1, max_length=8)] | None = None
-    advisories: Annotated[tuple[_Advisory, ...], Meta(max_length=256)] | None = None
-    collateral: Literal["required", "optional"] | None = None
-    pccs: Annotated[str, Meta(pattern=r"^https?://[!-~]{1,240}\Z")] | None = None
-
-
-class Auditor(_Part, frozen=True):
-    """An auditor that counts, and for which scopes."""
-
-    name: Name
-    scopes: Annotated[
-        tuple[Literal["reproduction", "source-review", "controls-review"], ...],
-        Meta(min_length=1),
-    ]
-
-
-class _Successor(_Part, frozen=True):
-    quorum: Annotated[int, Meta(ge=1, le=limits.POLICY_KEYS)]
-    keys: Annotated[tuple[str, ...], Meta(max_length=limits.POLICY_KEYS)]
-    url: Annotated[str, Meta(pattern=r"^https://[!-~]{1,248}\Z")] | None = None
-
-
-Count = Annotated[int, Meta(ge=1, le=limits.AUDITORS_OF_PRODUCT)]
-
-
-class Counts(_Part, frozen=True, rename="kebab"):
-    """How many distinct auditors must pass, by scope."""
-
-    reproduction: Count = 1
-    source_review: Count = 1
-    controls_review: Count = 1
-
-    def of(self, scope: str) -> int:
-        """The number for a scope."""
-        return {
-            REPRODUCTION: self.reproduction,
-            SOURCE_REVIEW: self.source_review,
-            CONTROLS_REVIEW: self.controls_review,
-        }[scope]
-
-
-class Product(_Part, frozen=True):
-    """What is demanded of one product, or of all of a provider's."""
-
-    platforms: Annotated[tuple[str, ...], Meta(min_length=1)]
-    lowest_version: str | None = None
-    links: tuple[Annotated[int, Meta(ge=1, le=7)], ...] = (1, 2)
-    channel: Literal["required", "optional"] = "optional"
-    components: Literal["refuse", "report"] = "refuse"
-    auditors: Annotated[
-        tuple[Auditor, ...], Meta(max_length=limits.AUDITORS_OF_PRODUCT)
-    ] = ()
-    counts: Counts = field(default_factory=Counts)
-    open_findings: dict[_Severity, _Number] | None = None
-    pins: dict[Name, tuple[KeyId, ...]] = field(default_factory=dict)
-    operator: str | None = None
-    ground: Literal["any", "separate"] = "any"
-
-
-class _Policy(_Part, frozen=True):
-    format: Literal["pcrlog-policy/v1"]
-    version: _Number
-    valid_until: str
-    log: Annotated[tuple[_Log, ...], Meta(min_length=1, max_length=32)]
-    platforms: dict[str, _Platform]
-    clock_skew: str = "300s"
-    clock: Literal["local", "attested"] = "local"
-    archives: bool = False
-    distrust: Distrust = field(default_factory=Distrust)
-    products: dict[str, Product] = field(default_factory=dict)
-    previous: KeyId | None = None
-    successor: _Successor | None = None
 
 
 class Quorum(Struct, frozen=True):
@@ -277,7 +164,7 @@ class Policy(Struct, frozen=True):
         _check_keys(data)
         try:
             table = tomllib.loads(data.decode("utf-8"))
-            raw = msgspec.convert(table, _Policy)
+            raw = msgspec.convert(table, File)
             return _build(raw, sha256(data).hex())
         except (ValueError, RecursionError, MalformedError) as error:
             message = f"policy: {error}"
@@ -326,7 +213,7 @@ def parse_duration(text: str) -> int:
     raise MalformedError(message)
 
 
-def _build(raw: _Policy, digest: str) -> Policy:
+def _build(raw: File, digest: str) -> Policy:
     logs = {}
     for log in raw.log:
         built = _build_log(log)
@@ -368,7 +255,7 @@ def _check_distrusted(text: str) -> None:
     check_registers(known, registers, required=())
 
 
-def _build_successor(raw: _Successor) -> Successor:
+def _build_successor(raw: SuccessorTable) -> Successor:
     try:
         keys = [PublicKey.from_spki(decode_base64(text)) for text in raw.keys]
     except UncheckedError as error:
@@ -380,7 +267,7 @@ def _build_successor(raw: _Successor) -> Successor:
     return Successor(raw.quorum, named, raw.url)
 
 
-def _build_log(log: _Log) -> Log:
+def _build_log(log: LogTable) -> Log:
     key = VerifierKey.parse(log.vkey)
     if key.kind != ED25519:
         message = f"log {key.name}: expected a key of type 0x01"
@@ -400,7 +287,7 @@ def _build_log(log: _Log) -> Log:
     return Log(key, url, log.registrar, max_age, frozen, witnesses, monitors)
 
 
-def _build_quorum(raw: _Quorum | Literal["none"]) -> Quorum | None:
+def _build_quorum(raw: QuorumTable | Literal["none"]) -> Quorum | None:
     if raw == "none":
         return None
     keys = tuple(VerifierKey.parse(vkey) for vkey in raw.keys)
@@ -413,7 +300,7 @@ def _build_quorum(raw: _Quorum | Literal["none"]) -> Quorum | None:
     return Quorum(raw.quorum, keys)
 
 
-def _build_platform(name: str, raw: _Platform) -> PlatformRules:
+def _build_platform(name: str, raw: PlatformTable) -> PlatformRules:
     if name not in PLATFORMS:
         raise MalformedError(_unknown_platform(name))
     for root in raw.roots:
@@ -452,7 +339,7 @@ def _unknown_platform(name: str) -> str:
     return f"unknown platform {name}; this version knows {list(PLATFORMS)}"
 
 
-def _check_platform(product: str, name: str, raw: _Policy) -> None:
+def _check_platform(product: str, name: str, raw: File) -> None:
     known = PLATFORMS.get(name)
     if known is None:
         raise MalformedError(_unknown_platform(name))
@@ -461,7 +348,7 @@ def _check_platform(product: str, name: str, raw: _Policy) -> None:
         raise MalformedError(message)
 
 
-def _check_product(name: str, product: Product, raw: _Policy) -> None:
+def _check_product(name: str, product: Product, raw: File) -> None:
     if not _PRODUCT.fullmatch(name):
         message = f"expected a product <name>/<segment> or <name>/*, found {name!r}"
         raise MalformedError(message)

@@ -39,7 +39,8 @@ from pcrlog.merkle import (
     prove_prefix,
 )
 from pcrlog.note import UnverifiedNote
-from pcrlog.policy import Distrust, Log, Policy
+from pcrlog.policy import Log, Policy
+from pcrlog.policy_file import Distrust
 from pcrlog.tiles import FULL, MAX_ENTRY, Tile, node_reader, parse_bundle
 from pcrlog.verification.checks import ANSWERS, LOG, Demands, Recorder
 from pcrlog.verification.evidence import Evidence, Opened, judge_entries, open_log

@@ -15,7 +15,15 @@ import pytest
 import pcrlog
 from monitor import config as monitor_config
 from monitor import witness_config
-from pcrlog import index_keys, limits, measurement, merkle, policy, predicates, trie
+from pcrlog import (
+    index_keys,
+    limits,
+    measurement,
+    merkle,
+    policy_file,
+    predicates,
+    trie,
+)
 from pcrlog.attestation.simulator import Simulator
 from pcrlog.encoding import encode_base64
 from pcrlog.entry import parse_entry
@@ -147,10 +155,10 @@ def test_platforms_are_those_of_the_code() -> None:
 
 
 POLICY_TABLES: dict[str, type[msgspec.Struct]] = {
-    "top level": policy._Policy,
-    "[[log]]": policy._Log,
-    "[platforms.X]": policy._Platform,
-    '[products."X"]': policy.Product,
+    "top level": policy_file.File,
+    "[[log]]": policy_file.LogTable,
+    "[platforms.X]": policy_file.PlatformTable,
+    '[products."X"]': policy_file.Product,
 }
 
 

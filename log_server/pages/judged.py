@@ -19,7 +19,8 @@ from log_server.problems import AnswerTooLargeError
 from pcrlog.entry import Entry
 from pcrlog.gather import Subject, gather
 from pcrlog.measurement import Registers, spell
-from pcrlog.policy import Auditor, Distrust, Policy, Product
+from pcrlog.policy import Policy
+from pcrlog.policy_file import Auditor, Distrust, Product
 from pcrlog.predicates import Audit, Release, Revocation
 from pcrlog.statement import SCOPES
 from pcrlog.verification.components import shown

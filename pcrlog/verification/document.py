@@ -14,7 +14,8 @@ from pcrlog import attestation
 from pcrlog.attestation import Document, Trust, roots
 from pcrlog.encoding import format_time
 from pcrlog.errors import MalformedError
-from pcrlog.policy import PlatformRules, Policy, Product
+from pcrlog.policy import PlatformRules, Policy
+from pcrlog.policy_file import Product
 from pcrlog.predicates import Release
 from pcrlog.verification.checks import Recorder
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from pcrlog.entry import Entry
 from pcrlog.gather import Subject
 from pcrlog.measurement import Registers
-from pcrlog.policy import Product
+from pcrlog.policy_file import Product
 from pcrlog.predicates import Audit, Component
 from pcrlog.statement import CONTROLS_REVIEW, REPRODUCTION, SOURCE_REVIEW
 from pcrlog.verification import links

@@ -14,7 +14,7 @@ from pcrlog.errors import MalformedError
 from pcrlog.gather import Subject
 from pcrlog.index_keys import by
 from pcrlog.measurement import Registers
-from pcrlog.policy import Product
+from pcrlog.policy_file import Product
 from pcrlog.predicates import REGISTRAR, Release
 from pcrlog.semver import semver
 from pcrlog.verification.judge import Judge

@@ -10,7 +10,8 @@ from pcrlog.attestation import Document
 from pcrlog.authority import Authority
 from pcrlog.entry import Entry
 from pcrlog.measurement import Registers
-from pcrlog.policy import Policy, Product
+from pcrlog.policy import Policy
+from pcrlog.policy_file import Product
 from pcrlog.verification import components, ground, links
 from pcrlog.verification.audits import distinct
 from pcrlog.verification.checks import (
