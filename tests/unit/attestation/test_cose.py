@@ -19,7 +19,7 @@ SIGNATURE = bytes(range(96))
 
 def message(
     protected: bytes = HEADER,
-    unprotected: cbor.Value = {},  # noqa: B006 -- never changed
+    unprotected: cbor.Value = {},  # noqa: B006 - never changed
     payload: cbor.Value = PAYLOAD,
     signature: cbor.Value = SIGNATURE,
 ) -> bytes:
